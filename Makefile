@@ -1,0 +1,54 @@
+# Each target does all of its own set-up; set-up that is already done is skipped by the stamps in .venv/.
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# What a shell may carry that would bend a run: other environments, settings of an installation, options of the tools.
+LEAKS := $(filter-out GATEHOUSE_TEST_%,$(filter GATEHOUSE_% FLASK_% PYTHON% PYTEST_% DJANGO_% MYPY% RUFF_%,$(.VARIABLES)))
+unexport $(LEAKS) VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_NO_BUILD_ISOLATION PIP_REQUIRE_VIRTUALENV
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet
+RECENT := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON3 = $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$name" $(RECENT) 2>/dev/null && { echo "$$name"; break; }; done)
+
+.PHONY: help demo demo-reset test lint check
+help: ## Say what there is
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 20
+
+demo: .venv/app.stamp ## Serve the demo on http://localhost:8000
+	@exec $(PY) -m flask demo
+
+demo-reset: .venv/app.stamp ## Serve the demo, starting over
+	@exec $(PY) -m flask demo --reset
+
+test: .venv/dev.stamp ## Run every test; ARGS="-k word" narrows it
+	@$(PY) -m tests.support.browser
+	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+lint: .venv/dev.stamp ## Check style, types and templates
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m djlint --lint --quiet --profile jinja templates
+
+check: lint test ## What CI runs: lint, then test
+
+.venv/bin/python:
+	@test -n "$(PYTHON3)" || { echo "Gatehouse needs Python 3.11 or newer: install the package python3." >&2; exit 1; }
+	@$(PYTHON3) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "Gatehouse needs Python's venv module: install the package python3-venv." >&2; exit 1; }
+	@echo "Making the virtual environment"
+	@$(PYTHON3) -m venv --clear .venv
+
+.venv/app.stamp: .venv/bin/python constraints/app.txt pyproject.toml hatch_build.py
+	@echo "Installing what the application needs"
+	@$(PIP) --require-hashes -r constraints/app.txt
+	@$(PIP) --no-deps -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/app.stamp constraints/dev.txt
+	@echo "Installing what the tests need"
+	@$(PIP) --require-hashes -r constraints/dev.txt
+	@touch $@
