@@ -1,0 +1,1 @@
+"""The apps that Gatehouse knows: data read and checked at start."""

@@ -1,0 +1,116 @@
+"""Addresses with places to fill: what a person or a provider gives can never move a call to another host."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
+
+from app.errors import Refused
+
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+HOST = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
+LOOPBACK_NAME = "localhost"
+_FORBIDDEN = re.compile(r"[^\x21-\x7e]|[\\\"<>^`{|}]")
+_AUTHORITY = re.compile(r"([a-z]+://)([^/?#]*)(.*)", re.DOTALL)
+_LONGEST = 2048
+
+
+def placeholders(template: str) -> tuple[str, ...]:
+    """Return the names that a template wants, in order, repeats included."""
+    return tuple(PLACEHOLDER.findall(template))
+
+
+def leading(template: str) -> str:
+    """Return the name that a template begins with (it stands for scheme and host), or an empty text."""
+    found = PLACEHOLDER.match(template)
+    return found[1] if found else ""
+
+
+def in_host(template: str) -> frozenset[str]:
+    """Return the names that stand in a template's host."""
+    found = _AUTHORITY.fullmatch(template)
+    return frozenset(placeholders(found[2])) if found else frozenset()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by name or by number."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == LOOPBACK_NAME
+
+
+def fault(address: str, *, loopback_http: bool = False) -> str:
+    """Return why a filled address can't be called, or an empty text: https only, a plain host, nobody's name in it."""
+    if len(address) > _LONGEST or _FORBIDDEN.search(address):
+        return "has a character that addresses can't hold, or is too long"
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return "is not an address"
+    host = parts.hostname or ""
+    if parts.scheme != "https" and not (parts.scheme == "http" and loopback_http and is_loopback(host)):
+        return "must begin with https://"
+    if "@" in parts.netloc or not (HOST.fullmatch(host) or (loopback_http and is_loopback(host))):
+        return "needs a plain host name"
+    return "has no such port" if port == 0 else ""
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Put values into a header or a parameter as they are; a control character is refused."""
+
+    def value(found: re.Match[str]) -> str:
+        text = values.get(found[1], "")
+        if any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
+            raise Refused("A value can't hold line breaks or control characters.", field=found[1])
+        return text
+
+    return PLACEHOLDER.sub(value, template)
+
+
+def expand(template: str, values: Mapping[str, str], *, loopback_http: bool = False) -> str:
+    """Put values into an address: names in the host, percent-encoded in path and query, and check what came out.
+
+    A value at the very beginning stands for scheme and host (`https://eu.example`) and must be just that.
+    """
+    start = leading(template)
+    if start:
+        origin, rest = _origin(start, values.get(start, ""), loopback_http=loopback_http), template[len(start) + 2 :]
+        if rest[:1] not in {"", "/", "?"}:
+            raise Refused("This address can't be used.", field=start)
+    else:
+        found = _AUTHORITY.fullmatch(template)
+        if found is None:
+            raise Refused("This address can't be used.")
+        origin, rest = found[1] + PLACEHOLDER.sub(lambda place: _host(place[1], values), found[2]), found[3]
+    address = origin + PLACEHOLDER.sub(lambda place: _encoded(place[1], values), rest)
+    if fault(address, loopback_http=loopback_http):
+        raise Refused("This address can't be used.")
+    return address
+
+
+def _origin(name: str, value: str, *, loopback_http: bool) -> str:
+    origin = value.removesuffix("/")
+    parts = urlsplit(origin) if not fault(origin, loopback_http=loopback_http) else None
+    if parts is None or parts.path or parts.query or parts.fragment or "?" in origin or "#" in origin:
+        raise Refused("This is not the address of a server.", field=name)
+    return origin
+
+
+def _host(name: str, values: Mapping[str, str]) -> str:
+    value = values.get(name, "")
+    if not HOST.fullmatch(value):
+        raise Refused("Only letters, digits and hyphens can stand here.", field=name)
+    return value
+
+
+def _encoded(name: str, values: Mapping[str, str]) -> str:
+    value = values.get(name, "")
+    if value in {".", ".."}:
+        raise Refused("This can't be part of an address.", field=name)
+    return quote(value, safe="")
