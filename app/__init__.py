@@ -1,0 +1,56 @@
+"""Gatehouse: access to clients' apps, collected without a secret passing through anybody's hands."""
+
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy.engine import make_url
+
+from app.catalog import Catalog, load
+from app.cli import register_cli
+from app.config import Config
+from app.database import init_database
+from app.egress import Egress
+from app.extensions import babel, db, mail, migrate
+from app.logging import configure_logging
+from app.runtime import Runtime
+from app.vault import load_keyring, load_secret_key
+from app.web import register_web
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def create_app(config: Config | None = None, *, catalog: Catalog | None = None) -> Flask:
+    """The wired application; raises ConfigError, CatalogError or KeysUnusable with one sentence when it can't start."""
+    config = config or Config.from_environ()
+    configure_logging()
+    config.instance_path.mkdir(parents=True, exist_ok=True)
+    runtime = Runtime(
+        config=config,
+        catalog=catalog or load(config.apps_dir),
+        keyring=load_keyring(config.keys_path, config.vault_keys),
+        egress=Egress(config.egress_allow),
+        secret_key=load_secret_key(config.keys_path, config.secret_key),
+    )
+    app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=None, instance_path=str(config.instance_path))
+    app.extensions["gatehouse"] = runtime
+    app.config.update(
+        GATEHOUSE=config,
+        SECRET_KEY=runtime.secret_key,
+        SQLALCHEMY_DATABASE_URI=config.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(config.database_url),
+        WTF_CSRF_TIME_LIMIT=None,
+        MAX_CONTENT_LENGTH=4 * 1024 * 1024,
+    )
+    init_database(app)
+    migrate.init_app(app, db, directory=str(ROOT / "app" / "migrations"))
+    mail.init_app(app)
+    babel.init_app(app)
+    register_web(app)
+    register_cli(app)
+    return app
+
+
+def _engine_options(url: str) -> dict[str, object]:
+    if make_url(url).get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": 20}}
+    return {"pool_pre_ping": True, "pool_size": 20, "max_overflow": 20, "pool_timeout": 10}

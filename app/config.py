@@ -173,12 +173,16 @@ class _Reader:
 
     def networks(self) -> tuple[Network, ...]:
         try:
-            return tuple(ipaddress.ip_network(part) for part in re.split(r"[,\s]+", self.get("EGRESS_ALLOW") or "") if part)
+            return tuple(
+                ipaddress.ip_network(part) for part in re.split(r"[,\s]+", self.get("EGRESS_ALLOW") or "") if part
+            )
         except ValueError as error:
             raise ConfigError("GATEHOUSE_EGRESS_ALLOW must be networks like 10.1.0.0/16, apart by commas.") from error
 
     def oauth_clients(self) -> dict[str, tuple[str, str | None]]:
-        names = [re.fullmatch(r"GATEHOUSE_OAUTH_([A-Z0-9_]+)_CLIENT_(ID|SECRET)(?:_FILE)?", name) for name in self.environ]
+        names = [
+            re.fullmatch(r"GATEHOUSE_OAUTH_([A-Z0-9_]+)_CLIENT_(ID|SECRET)(?:_FILE)?", name) for name in self.environ
+        ]
         apps = {match[1] for match in names if match}
         clients = {}
         for app in sorted(apps):

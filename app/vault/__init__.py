@@ -1,7 +1,18 @@
 """The only way in or out of what is secret: seal, open, rewrap, shred."""
 
 from app.vault.envelope import Place, VaultError, open_, rewrap, seal
-from app.vault.keys import KeysUnusable, Keyring, load_keyring, load_secret_key
+from app.vault.keys import Keyring, KeysUnusable, load_keyring, load_secret_key
 from app.vault.masked import Masked
 
-__all__ = ["KeysUnusable", "Keyring", "Masked", "Place", "VaultError", "load_keyring", "load_secret_key", "open_", "rewrap", "seal"]
+__all__ = [
+    "Keyring",
+    "KeysUnusable",
+    "Masked",
+    "Place",
+    "VaultError",
+    "load_keyring",
+    "load_secret_key",
+    "open_",
+    "rewrap",
+    "seal",
+]

@@ -47,7 +47,9 @@ def load_keyring(folder: Path, setting: str | None = None, *, may_create: bool =
     files = sorted(folder.glob("vault-*.key"), reverse=True)
     if not files:
         if not may_create:
-            raise KeysUnusable(f"There is no vault key in {folder}, and data exists that one sealed: restore the key files.")
+            raise KeysUnusable(
+                f"There is no vault key in {folder}, and data exists that one sealed: restore the key files."
+            )
         files = [_create(folder, "vault-0001.key")]
     keys = [_decoded(path.read_text(encoding="ascii"), path.name) for path in files]
     return Keyring(key_id(keys[0]), {key_id(key): key for key in keys})

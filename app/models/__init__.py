@@ -1,0 +1,47 @@
+"""The tables, one entity a file."""
+
+from app.models.agency import Agency
+from app.models.audit_event import AuditEvent
+from app.models.bundle import Bundle, Channel, IntakeSession
+from app.models.connection import Connection, Health, Secret
+from app.models.connection_request import ConnectionRequest, Kind, Notice, Status
+from app.models.counter import Counter
+from app.models.flow import Flow, FlowStatus
+from app.models.oauth_client import OAuthClient
+from app.models.outbox import OutboxItem, OutboxState
+from app.models.recipient import Recipient
+from app.models.staff import Role, Staff, StaffSession
+from app.models.workflow import Node, Slot, Source, Workflow, WorkflowVersion
+from app.models.workspace import Member, Workspace
+
+__all__ = [
+    "Agency",
+    "AuditEvent",
+    "Bundle",
+    "Channel",
+    "Connection",
+    "ConnectionRequest",
+    "Counter",
+    "Flow",
+    "FlowStatus",
+    "Health",
+    "IntakeSession",
+    "Kind",
+    "Member",
+    "Node",
+    "Notice",
+    "OAuthClient",
+    "OutboxItem",
+    "OutboxState",
+    "Recipient",
+    "Role",
+    "Secret",
+    "Slot",
+    "Source",
+    "Staff",
+    "StaffSession",
+    "Status",
+    "Workflow",
+    "WorkflowVersion",
+    "Workspace",
+]

@@ -1,0 +1,80 @@
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Index, LargeBinary, String, func
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.schema import ForeignKey
+
+from app.database import MaybeInWorkspace, Model, enum_column, new_public_id
+
+
+class Health(StrEnum):
+    """Whether a connection works, as far as is known."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    ERROR = "error"
+    REVOKED = "revoked"
+
+
+class Secret(MaybeInWorkspace, Model):
+    """A sealed credential; only the vault opens it, at the place that it was sealed for."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
+    purpose: Mapped[str] = mapped_column(String(40))
+    owner: Mapped[str] = mapped_column(String(60), index=True)
+    version: Mapped[int] = mapped_column(default=1)
+    blob: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_at: Mapped[datetime]
+
+
+class Connection(MaybeInWorkspace, Model):
+    """A stored credential of one app: the agency's when `owner_email` is none, else that client's. Holds the id of its secret only."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
+    app_key: Mapped[str] = mapped_column(String(60))
+    name: Mapped[str] = mapped_column(String(120))
+    health: Mapped[Health] = mapped_column(enum_column(Health), default=Health.PENDING)
+    health_reason: Mapped[str | None] = mapped_column(String(40))
+    owner_email: Mapped[str | None] = mapped_column(index=True)
+
+    issuer: Mapped[str] = mapped_column(String(255))
+    external_id: Mapped[str | None] = mapped_column(String(255))
+    account: Mapped[str | None] = mapped_column(String(320))
+
+    oauth_client: Mapped[str | None] = mapped_column(String(80))
+    endpoints: Mapped[dict[str, str] | None]
+    fields: Mapped[dict[str, str]] = mapped_column(default=dict)
+    kept: Mapped[dict[str, str]] = mapped_column(default=dict)
+    scopes: Mapped[list[str]] = mapped_column(default=list)
+    secret_id: Mapped[int | None] = mapped_column(ForeignKey("secret.id"))
+    refreshable: Mapped[bool] = mapped_column(default=False)
+    expires_at: Mapped[datetime | None]
+
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    secret: Mapped[Secret | None] = relationship()
+
+    @property
+    def works(self) -> bool:
+        """Whether a workflow can count on it."""
+        return self.health in (Health.PENDING, Health.ACTIVE)
+
+
+def _partial(name: str, *columns: object, where: object) -> None:
+    Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)  # type: ignore[arg-type]
+
+
+_IN_WORKSPACE, _ACCOUNT_WIDE = Connection.workspace_id.is_not(None), Connection.workspace_id.is_(None)
+_KNOWN = Connection.external_id.is_not(None)
+_NAME = func.lower(Connection.name)
+_IDENTITY = (Connection.app_key, Connection.issuer, Connection.external_id)
+_partial("uq_connection_name", Connection.workspace_id, Connection.app_key, _NAME, where=_IN_WORKSPACE)
+_partial("uq_connection_account_name", Connection.agency_id, Connection.app_key, _NAME, where=_ACCOUNT_WIDE)
+_partial("uq_connection_identity", Connection.workspace_id, *_IDENTITY, where=_IN_WORKSPACE & _KNOWN)
+_partial("uq_connection_account_identity", Connection.agency_id, *_IDENTITY, where=_ACCOUNT_WIDE & _KNOWN)

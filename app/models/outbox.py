@@ -1,0 +1,47 @@
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Model, OwnedByAgency, enum_column
+
+
+class OutboxState(StrEnum):
+    """A row goes queued → claimed → (transmitting, for mail) → done, retry or dead; held waits for staff."""
+
+    QUEUED = "queued"
+    CLAIMED = "claimed"
+    TRANSMITTING = "transmitting"
+    RETRY = "retry"
+    DONE = "done"
+    DEAD = "dead"
+    HELD = "held"
+
+
+class OutboxItem(OwnedByAgency, Model):
+    """Work that leaves the process, written in the transaction that causes it; `kind` and `key` make it happen once."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (UniqueConstraint("kind", "key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(60))
+    key: Mapped[str] = mapped_column(String(120))
+    payload: Mapped[dict[str, Any]]
+    state: Mapped[OutboxState] = mapped_column(enum_column(OutboxState), default=OutboxState.QUEUED)
+    attempts: Mapped[int] = mapped_column(default=0)
+    fence: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime]
+    leased_until: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(String(40))
+    error_detail: Mapped[str | None] = mapped_column(String(200))
+    message: Mapped[bytes | None] = mapped_column(LargeBinary)
+    message_id: Mapped[str | None] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+_OPEN = OutboxItem.state.in_([OutboxState.QUEUED, OutboxState.RETRY, OutboxState.CLAIMED, OutboxState.TRANSMITTING])
+Index("ix_outbox_due", OutboxItem.due_at, sqlite_where=_OPEN, postgresql_where=_OPEN)

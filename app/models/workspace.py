@@ -1,0 +1,41 @@
+from datetime import datetime
+
+from sqlalchemy import Index, String, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import InWorkspace, Model, OwnedByAgency, new_public_id
+
+
+class Workspace(OwnedByAgency, Model):
+    """One client of the agency, with its workflows, connections and members."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
+    name: Mapped[str] = mapped_column(String(80))
+    created_at: Mapped[datetime]
+    active_at: Mapped[datetime]
+    archived_at: Mapped[datetime | None]
+
+
+Index("uq_workspace_name", Workspace.agency_id, func.lower(Workspace.name), unique=True)
+
+
+class Member(InWorkspace, Model):
+    """A person of the client with a portal login for that workspace."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
+    email: Mapped[str]
+    name: Mapped[str] = mapped_column(String(80))
+    created_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+
+
+Index(
+    "uq_member_current",
+    Member.workspace_id,
+    Member.email,
+    unique=True,
+    sqlite_where=Member.removed_at.is_(None),
+    postgresql_where=Member.removed_at.is_(None),
+)
