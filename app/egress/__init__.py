@@ -1,0 +1,128 @@
+"""The one outbound HTTP client: providers, discovery, webhooks all go through it and nothing else does."""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+from app.egress.addresses import Network
+from app.egress.errors import EgressError, EgressFailed, EgressRefused
+from app.egress.transport import Exchanges, GuardedTransport, Resolver, system_resolver
+
+__all__ = ["Egress", "EgressError", "EgressFailed", "EgressRefused", "Response", "current", "install", "parse_json"]
+
+DEADLINE = 10.0
+
+# They log addresses, some of which carry tokens, and at debug level whole headers.
+for _name in ("httpx2", "httpcore2"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer read whole: at most 1 MiB, decompressed, without cookies."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is a success (RFC 9110 15.3); a redirect is none."""
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """Parse the body as JSON; raises EgressFailed("not_json")."""
+        return parse_json(self.body)
+
+
+class Egress:
+    """A pooled client that threads may share; https to public addresses only, or to networks in `allow` (http too)."""
+
+    def __init__(
+        self,
+        allow: tuple[Network, ...] = (),
+        *,
+        resolver: Resolver = system_resolver,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Take the allowed networks; `resolver` and `tls` replace the system's name look-up and trust store."""
+        self._shared = GuardedTransport(allow, resolver, tls or httpx2.create_ssl_context(trust_env=False))
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        data: Mapping[str, str] | None = None,
+        json: Any = None,
+        content: bytes | None = None,
+        auth: httpx2.Auth | None = None,
+        deadline: float = DEADLINE,
+    ) -> Response:
+        """Send and read the whole answer within `deadline` seconds (30 at most); raises EgressRefused or EgressFailed.
+
+        Redirects are answers like any other. Nothing is retried: whether that is safe only the caller knows.
+        """
+        with httpx2.Client(transport=self.transport(deadline), trust_env=False, headers=_ACCEPT) as client:
+            try:
+                answer = client.request(
+                    method, url, headers=headers, params=params, data=data, json=json, content=content, auth=auth
+                )
+            except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError, ValueError):
+                raise EgressRefused("url") from None
+        return Response(answer.status_code, answer.headers, answer.content)
+
+    def transport(self, deadline: float = DEADLINE) -> httpx2.BaseTransport:
+        """Return the same guarded transport for a client of another library; closing that client leaves it open."""
+        return Exchanges(self._shared, deadline)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._shared.close()
+
+
+_ACCEPT = {"Accept": "application/json, */*;q=0.1"}
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse JSON (RFC 8259) from a stranger: UTF-8, no name twice, no depth or number that harms; NaN reads as null."""
+    try:
+        return json.loads(
+            body.decode("utf-8-sig"),
+            object_pairs_hook=_distinct,
+            parse_constant=lambda _: None,
+            parse_int=lambda text: int(text) if len(text) <= 64 else None,
+        )
+    except (ValueError, RecursionError):
+        raise EgressFailed("not_json") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError
+    return members
+
+
+_installed: list[Egress] = []
+
+
+def install(egress: Egress) -> None:
+    """Make this the process's client."""
+    _installed[:] = [egress]
+
+
+def current() -> Egress:
+    """Return the process's client."""
+    if not _installed:
+        raise RuntimeError("No egress client is installed.")
+    return _installed[0]

@@ -1,0 +1,240 @@
+"""The guarded transport: resolves once, checks, connects to what was checked, and bounds time and size of the exchange."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import httpcore2
+import httpx2
+
+from app.egress.addresses import Network, check_url, checked
+from app.egress.errors import EgressFailed, EgressRefused
+
+MAX_BODY = 1024 * 1024
+MAX_DEADLINE = 30.0
+_ATTEMPTS = 4
+_DROPPED = frozenset(
+    {"connection", "content-encoding", "content-length", "set-cookie", "set-cookie2", "transfer-encoding"}
+)
+
+Resolver = Callable[[str, int], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class _Exchange:
+    """One exchange under way in this thread: when it must be over (monotonic seconds) and whether it is plain http."""
+
+    until: float
+    plain: bool
+
+    def left(self) -> float:
+        seconds = self.until - time.monotonic()
+        if seconds <= 0:
+            raise EgressFailed("timeout")
+        return seconds
+
+
+_exchange: ContextVar[_Exchange] = ContextVar("egress_exchange")
+
+
+def system_resolver(host: str, port: int) -> Sequence[str]:
+    """Ask the system for a name's addresses, in its order of preference (RFC 6724)."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+class GuardedTransport(httpx2.BaseTransport):
+    """One pool of connections for the process; every exchange through it is checked, timed and weighed."""
+
+    def __init__(self, allow: tuple[Network, ...], resolver: Resolver, tls: ssl.SSLContext) -> None:
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=tls,
+            max_connections=100,
+            max_keepalive_connections=20,
+            keepalive_expiry=5.0,
+            network_backend=_Backend(allow, resolver),
+        )
+
+    def exchange(self, asked: httpx2.Request, deadline: float) -> httpx2.Response:
+        """Send what is asked and read the whole answer within `deadline` seconds, connecting included."""
+        if not 0 < deadline <= MAX_DEADLINE:
+            raise EgressRefused("deadline")
+        check_url(asked.url)
+        under_way = _Exchange(until=time.monotonic() + deadline, plain=asked.url.scheme == "http")
+        mark = _exchange.set(under_way)
+        try:
+            with _own_errors():
+                return self._send(asked, under_way)
+        finally:
+            _exchange.reset(mark)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        return self.exchange(request, MAX_DEADLINE)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _send(self, asked: httpx2.Request, under_way: _Exchange) -> httpx2.Response:
+        url = asked.url
+        asked.headers.update({"User-Agent": "Gatehouse", "Accept-Encoding": "gzip"})
+        answer = self._pool.handle_request(
+            httpcore2.Request(
+                asked.method,
+                httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                headers=asked.headers.raw,
+                content=asked.read(),
+                extensions={"timeout": {"pool": under_way.left()}},
+            )
+        )
+        try:
+            headers = httpx2.Headers(answer.headers)
+            body = _read_body(answer, headers)
+        finally:
+            answer.close()
+        kept = [(name, value) for name, value in headers.raw if name.decode("ascii").lower() not in _DROPPED]
+        return httpx2.Response(answer.status, headers=kept, content=body, request=asked)
+
+
+class Exchanges(httpx2.BaseTransport):
+    """The shared transport as one client sees it: with a deadline of its own, and closing it closes nothing."""
+
+    def __init__(self, shared: GuardedTransport, deadline: float) -> None:
+        self._shared = shared
+        self._deadline = deadline
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        return self._shared.exchange(request, self._deadline)
+
+
+class _Backend(httpcore2.NetworkBackend):
+    """Opens sockets to addresses that were checked a moment ago; the name is never looked up a second time."""
+
+    def __init__(self, allow: tuple[Network, ...], resolver: Resolver) -> None:
+        self._allow = allow
+        self._resolver = resolver
+        self._sockets = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ARG002 - the exchange's deadline rules
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        under_way = _exchange.get()
+        found = checked(self._look_up(host, port), self._allow, plain=under_way.plain)[:_ATTEMPTS]
+        for behind, address in zip(range(len(found) - 1, -1, -1), found, strict=True):
+            wait = under_way.left() / (behind + 1)  # a dead address must not eat the time of the next
+            try:
+                stream = self._sockets.connect_tcp(str(address), port, wait, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                if not behind:
+                    raise
+            else:
+                return _Stream(stream)
+        raise EgressFailed("resolve")
+
+    def _look_up(self, host: str, port: int) -> Sequence[str]:
+        """Resolve in a thread of its own, since the system's resolver knows no deadline."""
+        answers: queue.SimpleQueue[Sequence[str] | None] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(self._resolver(host, port))
+            except (OSError, ValueError):
+                answers.put(None)
+
+        threading.Thread(target=ask, name="egress-resolve", daemon=True).start()
+        try:
+            found = answers.get(timeout=_exchange.get().left())
+        except queue.Empty:
+            raise EgressFailed("timeout") from None
+        if not found:
+            raise EgressFailed("resolve")
+        return found
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A connection whose every wait ends with the exchange, however slowly the other side trickles."""
+
+    def __init__(self, inner: httpcore2.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        return self._inner.read(max_bytes, _exchange.get().left())
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        for start in range(0, len(buffer), 16384):
+            self._inner.write(buffer[start : start + 16384], _exchange.get().left())
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> httpcore2.NetworkStream:
+        try:
+            return _Stream(self._inner.start_tls(ssl_context, server_hostname, _exchange.get().left()))
+        except httpcore2.ConnectError as error:
+            raise EgressFailed("tls" if isinstance(error.__cause__, ssl.SSLError) else "connect") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+@contextmanager
+def _own_errors() -> Generator[None]:
+    """Replace the library's errors, whose texts may quote a header, by codes of ours."""
+    try:
+        yield
+    except httpcore2.TimeoutException:
+        raise EgressFailed("timeout") from None
+    except httpcore2.ConnectError:
+        raise EgressFailed("connect") from None
+    except httpcore2.NetworkError:
+        raise EgressFailed("connection") from None
+    except httpcore2.ProtocolError:
+        raise EgressFailed("protocol") from None
+
+
+def _read_body(answer: httpcore2.Response, headers: httpx2.Headers) -> bytes:
+    """Read the body as it comes, and stop at the first byte too many, on the wire or decompressed (RFC 9110 8.4)."""
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:19]) > MAX_BODY:
+        raise EgressFailed("too_large")
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding not in {"identity", "gzip", "x-gzip", ""}:
+        raise EgressFailed("encoding")
+    unzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if coding.endswith("gzip") else None
+    body, received = bytearray(), 0
+    for chunk in answer.iter_stream():
+        received += len(chunk)
+        body += _unzipped(unzip, chunk, MAX_BODY + 1 - len(body)) if unzip else chunk
+        if max(received, len(body)) > MAX_BODY:
+            raise EgressFailed("too_large")
+    if unzip and received and not unzip.eof:
+        raise EgressFailed("encoding")
+    return bytes(body)
+
+
+def _unzipped(unzip: zlib._Decompress, chunk: bytes, room: int) -> bytes:
+    try:
+        return unzip.decompress(chunk, room)
+    except zlib.error:
+        raise EgressFailed("encoding") from None
