@@ -1,0 +1,1 @@
+"""What Gatehouse does: one noun a file, functions are verbs, transactions live here."""

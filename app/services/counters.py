@@ -1,0 +1,37 @@
+"""Counts in windows of time, kept in the database so that all processes share them."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.database import transaction
+from app.extensions import db
+from app.models import Counter
+
+
+def hit(key: str, *, at: datetime, window: timedelta, limit: int) -> bool:
+    """Count one more under this key in the window at hand; false, and nothing counted, when the limit is reached.
+
+    One conditional upsert, so that twenty at once count twenty.
+    """
+    number = int(at.timestamp() // window.total_seconds())
+    with transaction() as session:
+        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+        statement = dialect.insert(Counter).values(key=key, window=number, count=1)
+        statement = statement.on_conflict_do_update(
+            index_elements=["key", "window"], set_={"count": Counter.count + 1}, where=Counter.count < limit
+        )
+        return session.execute(statement).rowcount == 1  # type: ignore[attr-defined,no-any-return]
+
+
+def seconds_left(*, at: datetime, window: timedelta) -> int:
+    """How many seconds the window at hand has left, at least one."""
+    length = window.total_seconds()
+    return max(1, round(length - at.timestamp() % length))
+
+
+def forget(*, before: datetime) -> None:
+    """Drop the windows that ended a day before, the longest there is."""
+    with transaction():
+        db.session.execute(delete(Counter).where(Counter.window < int(before.timestamp() // 86400)))
