@@ -57,7 +57,7 @@ class VendorHook(BuildHookInterface[Any]):
 
 
 def checked(package: str, inside: str, sha256: str) -> bytes:
-    """The content of a package's file; stops the build if it is missing or is not the one expected."""
+    """Return the content of a package's file; stop the build if it is missing or not the one expected."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise SystemExit(f"The build requirement {package} is not installed; install with build isolation on.")
@@ -71,7 +71,7 @@ def checked(package: str, inside: str, sha256: str) -> bytes:
 
 
 def licence_of(distribution: str) -> bytes | None:
-    """The licence that a wheel carries, if it does."""
+    """Return the licence that a wheel carries, if it does."""
     for file in importlib.metadata.files(distribution) or []:
         if file.parent.name == "licenses":
             return Path(str(file.locate())).read_bytes()
