@@ -80,6 +80,7 @@ class ConnectionRequest(InWorkspace, Model):
 
     notice: Mapped[Notice | None] = mapped_column(enum_column(Notice))
     granted_scopes: Mapped[list[str] | None]
+    extra_scopes: Mapped[list[str] | None]
     typed_fields: Mapped[dict[str, str]] = mapped_column(default=dict)
     declined_reason: Mapped[str] = mapped_column(String(256), default="")
     other_account: Mapped[bool] = mapped_column(default=False)

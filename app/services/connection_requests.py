@@ -1,0 +1,213 @@
+"""Connection requests: queued on a slot, moved by the table of statuses, settled once."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import joinedload
+
+from app import clock, runtime
+from app.catalog.schema import App
+from app.database import transaction
+from app.errors import Conflict, NotFound, Refused
+from app.extensions import db
+from app.i18n import _
+from app.models import Agency, Bundle, Connection, ConnectionRequest, Kind, Slot, Staff, Status
+from app.services import addresses, audit, bundles, oauth_clients, scopes
+from app.services.audit import Actor
+
+NOT_OAUTH = "OAuth provider on this request is not configured for OAuth2."
+NOTE_LENGTH = 256
+
+FROM: dict[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset({Status.QUEUED, Status.PENDING, Status.DECLINED}),
+    Status.CANCELLED: frozenset({Status.QUEUED, Status.PENDING, Status.DECLINED}),
+    Status.FULFILLED: frozenset({Status.PENDING, Status.DECLINED}),
+    Status.DECLINED: frozenset({Status.PENDING}),
+    Status.REVOKED: frozenset({Status.FULFILLED}),
+    Status.QUEUED: frozenset(),
+}
+
+
+def get(agency: Agency, public_id: str) -> ConnectionRequest:
+    """The agency's request of that id, with what surrounds it; NotFound."""
+    found = db.session.scalar(
+        select(ConnectionRequest)
+        .where(ConnectionRequest.agency_id == agency.id, ConnectionRequest.public_id == public_id)
+        .options(joinedload(ConnectionRequest.bundle), joinedload(ConnectionRequest.workflow))
+    )
+    if found is None:
+        raise NotFound
+    return found
+
+
+def moved(asked: ConnectionRequest, *, to: Status, only_from: frozenset[Status] | None = None, **values: Any) -> bool:
+    """Move a request if the table allows it from where it stands in the database now; one conditional UPDATE."""
+    sources = FROM[to] if only_from is None else FROM[to] & only_from
+    done = db.session.execute(
+        update(ConnectionRequest)
+        .where(ConnectionRequest.id == asked.id, ConnectionRequest.status.in_(sources))
+        .values(status=to, transition=ConnectionRequest.transition + 1, **values)
+        .execution_options(synchronize_session=False)
+    )
+    db.session.refresh(asked)
+    return done.rowcount == 1  # type: ignore[attr-defined,no-any-return]
+
+
+def check_eligible(agency: Agency, app: App) -> None:
+    """Raise Refused for an app that a client can't be asked for: no OAuth, or no client id for it."""
+    if not oauth_clients.eligible(agency, app):
+        raise Refused(_(NOT_OAUTH))
+
+
+def queue(slot: Slot, *, recipient: str, note: str = "", expected_account: str = "", by: Staff) -> ConnectionRequest:
+    """Put a request for the slot in the queue; nothing is sent, and the client sees nothing of it yet."""
+    app, at = runtime.current().catalog.get(slot.app_key), clock.now()
+    check_eligible(by.agency, app)
+    address = addresses.normalise(recipient, field="recipient")
+    note = addresses.clean_text(note, field="note", most=NOTE_LENGTH)
+    expected = clean_expected(expected_account)
+    try:
+        with transaction() as session:
+            if slot.workflow.archived_at or slot.workflow.workspace.archived_at:
+                raise Conflict(_("This workflow is archived."))
+            if _is_covered(slot, app):
+                raise Conflict(_("This account is connected already."))
+            asked = ConnectionRequest(
+                agency_id=slot.agency_id,
+                workspace_id=slot.workspace_id,
+                workflow_id=slot.workflow_id,
+                slot_id=slot.id,
+                app_key=slot.app_key,
+                recipient=address,
+                note=note,
+                expected_account=expected,
+                created_by_id=by.id,
+                created_at=at,
+            )
+            session.add(asked)
+            session.flush()
+            audit.record("request.queued", asked, by=by, at=at, app=app.key, recipient=address)
+    except IntegrityError:
+        raise Conflict(_("A request for this account is already in the queue or pending.")) from None
+    return asked
+
+
+def _is_covered(slot: Slot, app: App) -> bool:
+    held = slot.connection
+    return held is not None and held.works and not scopes.missing(app, scopes.of_slot(slot), held)
+
+
+def clean_expected(text: str) -> str:
+    """An expected account as stored: an address or a domain in lower case, or nothing."""
+    expected = text.strip().lower().removeprefix("@")
+    if not expected:
+        return ""
+    if "@" in expected:
+        return addresses.normalise(expected, field="expected_account")
+    if len(expected) > 253 or not re.fullmatch(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", expected):
+        raise Refused(
+            _("Write an e-mail address or a domain, like name@company.com or company.com."), field="expected_account"
+        )
+    return expected
+
+
+def cancel(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
+    """Withdraw a request; its link dies when nothing of the bundle is left. A callback that comes later finds it gone."""
+    at = clock.now()
+    with transaction():
+        asked = get(agency, public_id)
+        bundles.lock(asked.workspace_id)
+        withdraw(asked, by=by, at=at)
+    return asked
+
+
+def withdraw(asked: ConnectionRequest, *, by: Staff, at: datetime) -> None:
+    """Cancel within a transaction that holds the workspace's lock; Conflict once it is settled."""
+    values = {"settled_at": at, "generation": ConnectionRequest.generation + 1, "notice": None, "granted_scopes": None}
+    if not moved(asked, to=Status.CANCELLED, **values):
+        raise Conflict(_("This request is already settled."))
+    bundles.close_if_settled(asked.bundle, at=at)
+    audit.record("request.cancelled", asked, by=by, at=at, app=asked.app_key, recipient=asked.recipient)
+
+
+def request_again(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
+    """Queue a fresh copy of a cancelled or revoked request."""
+    with transaction():
+        asked = get(agency, public_id)
+        if asked.status not in (Status.CANCELLED, Status.REVOKED):
+            raise Conflict(_("This request is still open: there is nothing to ask again."))
+        if asked.slot is None:
+            raise Conflict(_("The step that this was for is no longer there."))
+        return queue(
+            asked.slot, recipient=asked.recipient, note=asked.note, expected_account=asked.expected_account, by=by
+        )
+
+
+def decline(asked: ConnectionRequest, *, reason: str) -> None:
+    """Record that the client can't connect this; reminders stop, and the card stays connectable while the link works."""
+    at = clock.now()
+    reason = addresses.clean_text(reason, field="reason", most=NOTE_LENGTH)
+    with transaction():
+        bundles.lock(asked.workspace_id)
+        if moved(asked, to=Status.DECLINED, declined_reason=reason, declined_at=at, notice=None):
+            actor = Actor.client(asked.recipient)
+            audit.record("request.declined", asked, by=actor, at=at, app=asked.app_key, reason=reason)
+        elif asked.status is not Status.DECLINED:
+            raise Conflict(_("This request is already settled."))
+
+
+def fulfil(asked: ConnectionRequest, connection: Connection, *, generation: int, at: datetime, by: Actor) -> bool:
+    """Settle a request with the connection that was made for it; false when it was withdrawn or settled meanwhile.
+
+    Within a transaction that holds the workspace's lock.
+    """
+    if asked.generation != generation:
+        return False
+    values = {"settled_at": at, "connection_id": connection.id, "notice": None, "granted_scopes": None}
+    if not moved(asked, to=Status.FULFILLED, **values):
+        return False
+    if asked.slot is not None:
+        asked.slot.connection_id = connection.id
+    db.session.flush()
+    bundles.close_if_settled(asked.bundle, at=at)
+    audit.record(
+        "request.fulfilled", asked, by=by, at=at, app=asked.app_key, connection=connection.public_id, kind=asked.kind
+    )
+    return True
+
+
+def revoke_for(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
+    """Mark the fulfilled requests behind a connection as revoked with it."""
+    with transaction() as session:
+        behind = select(ConnectionRequest).where(
+            ConnectionRequest.connection_id == connection.id, ConnectionRequest.status == Status.FULFILLED
+        )
+        for asked in session.scalars(behind).all():
+            if moved(asked, to=Status.REVOKED):
+                audit.record("request.revoked", asked, by=by, at=at, app=asked.app_key)
+
+
+def live_for(slot: Slot) -> ConnectionRequest | None:
+    """The queued or pending request of a slot, of which there is one at most."""
+    return db.session.scalar(
+        select(ConnectionRequest).where(
+            ConnectionRequest.slot_id == slot.id,
+            ConnectionRequest.kind == Kind.CONNECT,
+            ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING]),
+        )
+    )
+
+
+def in_bundle(bundle: Bundle, public_id: str) -> ConnectionRequest:
+    """The request of that id within a bundle, for the client's page; NotFound."""
+    found = db.session.scalar(
+        select(ConnectionRequest).where(
+            ConnectionRequest.bundle_id == bundle.id, ConnectionRequest.public_id == public_id
+        )
+    )
+    if found is None:
+        raise NotFound
+    return found

@@ -1,0 +1,227 @@
+"""Sending, resending and moving requests to another address: what ends in one mail per recipient."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+
+from app import clock
+from app.database import transaction
+from app.errors import Conflict, RateLimited, Refused
+from app.extensions import db
+from app.i18n import _, ngettext
+from app.models import Agency, Bundle, ConnectionRequest, Recipient, Staff, Status, Workflow
+from app.services import addresses, audit, bundles, connection_requests, oauth_clients, scopes
+
+MOST_RESENDS = 3
+
+
+@dataclass(frozen=True)
+class Left:
+    """A recipient to whom nothing was sent, and why."""
+
+    recipient: str
+    apps: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How many recipients got a mail, how many requests went out with it, and what was left."""
+
+    recipients: int = 0
+    requests: int = 0
+    left: tuple[Left, ...] = field(default=())
+
+
+def send(workflow: Workflow, *, by: Staff, all_or_nothing: bool = False) -> Sent:
+    """Send every queued request of the workflow, one mail per recipient, in one transaction.
+
+    A recipient with a request that can't be sent is left out whole, unless it must be all or nothing: then Refused.
+    """
+    at = clock.now()
+    with transaction():
+        bundles.lock(workflow.workspace_id)
+        groups = _queued_by_recipient(workflow)
+        left = [trouble for to, asked in groups.items() if (trouble := _trouble(workflow, to, asked, by.agency))]
+        if left and all_or_nothing:
+            raise Refused(" ".join(explain(each) for each in left))
+        skipped = {each.recipient for each in left}
+        sent = {to: asked for to, asked in groups.items() if to not in skipped}
+        for recipient, asked in sent.items():
+            _dispatch(workflow, recipient, asked, by=by, at=at)
+        return Sent(len(sent), sum(map(len, sent.values())), tuple(left))
+
+
+def explain(left: Left) -> str:
+    """One sentence on what was left and why."""
+    return _("Not sent to %(recipient)s: %(reason)s", recipient=left.recipient, reason=left.reason)
+
+
+def _queued_by_recipient(workflow: Workflow) -> dict[str, list[ConnectionRequest]]:
+    queued = (
+        select(ConnectionRequest)
+        .where(ConnectionRequest.workflow_id == workflow.id, ConnectionRequest.status == Status.QUEUED)
+        .order_by(ConnectionRequest.id)
+    )
+    groups: dict[str, list[ConnectionRequest]] = defaultdict(list)
+    for asked in db.session.scalars(queued):
+        groups[asked.recipient].append(asked)
+    return groups
+
+
+def _trouble(workflow: Workflow, recipient: str, asked: Sequence[ConnectionRequest], agency: Agency) -> Left | None:
+    apps = {each.app_key: scopes.app_of(each) for each in asked}
+    if workflow.archived_at or workflow.workspace.archived_at:
+        return Left(recipient, tuple(app.name for app in apps.values()), _("this workspace is archived."))
+    unfit = [app.name for app in apps.values() if not oauth_clients.eligible(agency, app)]
+    if unfit:
+        reason = _("%(app)s has no OAuth client. Set it up on the Apps page.", app=unfit[0])
+        return Left(recipient, tuple(unfit), reason)
+    return None
+
+
+def _dispatch(
+    workflow: Workflow, recipient: str, asked: Sequence[ConnectionRequest], *, by: Staff, at: datetime
+) -> None:
+    bundle = bundles.mint(workflow.workspace, recipient, by=by, at=at)
+    for each in asked:
+        if connection_requests.moved(
+            each, to=Status.PENDING, only_from=frozenset({Status.QUEUED}), bundle_id=bundle.id, sent_at=at
+        ):
+            audit.record("request.sent", each, by=by, at=at, app=each.app_key, recipient=recipient)
+    _post(bundle, at=at)
+
+
+def _post(bundle: Bundle, *, at: datetime) -> None:
+    """Freeze what the mail will name, and write it to the outbox."""
+    for each in _outstanding(bundle):
+        each.sent_scopes = list(scopes.required(each))
+    db.session.flush()
+    bundles.mail(bundle, at=at)
+
+
+def _outstanding(bundle: Bundle) -> Sequence[ConnectionRequest]:
+    pending = select(ConnectionRequest).where(
+        ConnectionRequest.bundle_id == bundle.id, ConnectionRequest.status == Status.PENDING
+    )
+    return db.session.scalars(pending).all()
+
+
+def resend(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
+    """Send one fresh mail with all that is outstanding for the request's recipient; the old link dies.
+
+    Refused when the request's three are spent; RateLimited within five minutes of the last mail to them.
+    """
+    at = clock.now()
+    with transaction():
+        asked = connection_requests.get(agency, public_id)
+        bundles.lock(asked.workspace_id)
+        db.session.refresh(asked)
+        _check_resend(asked, agency)
+        _take_turn(asked, at=at)
+        bundle = bundles.mint(asked.workflow.workspace, asked.recipient, by=by, at=at)
+        clean = {"declined_reason": "", "declined_at": None, "notice": None, "bundle_id": bundle.id, "sent_at": at}
+        sources = frozenset({Status.PENDING, Status.DECLINED})
+        if not connection_requests.moved(asked, to=Status.PENDING, only_from=sources, **clean):
+            raise Conflict(_("This request is already settled."))
+        db.session.execute(
+            update(ConnectionRequest)
+            .where(
+                ConnectionRequest.bundle_id == bundle.id,
+                ConnectionRequest.status == Status.PENDING,
+                ConnectionRequest.resends < MOST_RESENDS,
+            )
+            .values(resends=ConnectionRequest.resends + 1)
+        )
+        audit.record("request.resent", asked, by=by, at=at, app=asked.app_key, recipient=asked.recipient)
+        _post(bundle, at=at)
+    return asked
+
+
+def _check_resend(asked: ConnectionRequest, agency: Agency) -> None:
+    if asked.status is Status.QUEUED:
+        raise Conflict(_("Send it first with Send to client"))
+    if asked.status not in (Status.PENDING, Status.DECLINED):
+        raise Conflict(_("This request is already settled."))
+    if asked.workflow.archived_at or asked.workflow.workspace.archived_at:
+        raise Conflict(_("This workspace is archived."))
+    if asked.resends >= MOST_RESENDS:
+        raise Refused(_("No resends left"))
+    connection_requests.check_eligible(agency, scopes.app_of(asked))
+
+
+def _take_turn(asked: ConnectionRequest, *, at: datetime) -> None:
+    """Claim the recipient's next mail, in one conditional UPDATE; RateLimited within five minutes of their last."""
+    theirs = (Recipient.workspace_id == asked.workspace_id, Recipient.email == asked.recipient)
+    turn = db.session.execute(
+        update(Recipient).where(*theirs, Recipient.mailed_at <= at - bundles.RESEND_WAIT).values(mailed_at=at)
+    )
+    if turn.rowcount == 1:  # type: ignore[attr-defined]
+        return
+    last = db.session.scalar(select(func.max(Recipient.mailed_at)).where(*theirs))
+    if last is not None:
+        wait = max(1, int((last + bundles.RESEND_WAIT - at).total_seconds() + 0.999))
+        raise RateLimited(
+            _("Resend email (available in %(wait)s)", wait=f"{wait // 60}:{wait % 60:02}"), retry_after=wait
+        )
+
+
+def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staff) -> ConnectionRequest:
+    """Ask somebody else for the same: a queued request just changes its address, a pending one goes out to them now.
+
+    Their link never opens this request again; the resends used are kept.
+    """
+    at, address = clock.now(), addresses.normalise(recipient, field="recipient")
+    with transaction():
+        asked = connection_requests.get(agency, public_id)
+        bundles.lock(asked.workspace_id)
+        db.session.refresh(asked)
+        if address == asked.recipient:
+            raise Refused(_("It is already asked of this address."), field="recipient")
+        before, previous = asked.recipient, asked.bundle
+        if asked.status is Status.QUEUED:
+            asked.recipient = address
+        elif asked.status is Status.PENDING:
+            connection_requests.check_eligible(agency, scopes.app_of(asked))
+            bundle = bundles.mint(asked.workflow.workspace, address, by=by, at=at)
+            connection_requests.moved(
+                asked,
+                to=Status.PENDING,
+                only_from=frozenset({Status.PENDING}),
+                recipient=address,
+                bundle_id=bundle.id,
+                sent_at=at,
+                generation=ConnectionRequest.generation + 1,
+                notice=None,
+                granted_scopes=None,
+                typed_fields={},
+            )
+            bundles.close_if_settled(previous, at=at)
+            _post(bundle, at=at)
+        else:
+            raise Conflict(_("Only a queued or pending request can go to another address."))
+        audit.record(
+            "request.recipient_changed", asked, by=by, at=at, app=asked.app_key, recipient=address, before=before
+        )
+    return asked
+
+
+def preview(workflow: Workflow) -> str:
+    """What “Send to client” would do now, in a sentence."""
+    row = db.session.execute(
+        select(func.count(), func.count(func.distinct(ConnectionRequest.recipient))).where(
+            ConnectionRequest.workflow_id == workflow.id, ConnectionRequest.status == Status.QUEUED
+        )
+    ).one()
+    requests, recipients = row
+    if not requests:
+        return _("Nothing is queued.")
+    whom = ngettext("%(num)s recipient", "%(num)s recipients", recipients)
+    return ngettext(
+        "Sends %(num)s queued request to %(whom)s.", "Sends %(num)s queued requests to %(whom)s.", requests, whom=whom
+    )
+
+

@@ -1,0 +1,134 @@
+"""Slots: which account a workflow needs, who provides it, and which connection fills it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, or_, select
+
+from app import clock
+from app.database import transaction
+from app.errors import DomainError, NotFound, Refused
+from app.extensions import db
+from app.i18n import _
+from app.models import Connection, Health, Slot, Source, Staff, Workflow
+from app.services import audit, bundles, connection_requests, scopes
+
+MOST_OFFERED = 200
+
+
+class NeedsConfirmation(DomainError):
+    """It would cancel a request; asked again with the person's yes, it is done."""
+
+
+def get(workflow: Workflow, public_id: str) -> Slot:
+    """The workflow's slot of that id; NotFound."""
+    for slot in workflow.slots:
+        if slot.public_id == public_id:
+            return slot
+    raise NotFound
+
+
+def shared(workflow: Workflow, app_key: str) -> Slot:
+    """The slot that the workflow's nodes of this app share, made with the first of them."""
+    for slot in workflow.slots:
+        if slot.app_key == app_key:
+            return slot
+    return _new(workflow, app_key, 0)
+
+
+def separate(workflow: Workflow, app_key: str) -> Slot:
+    """A further slot of the same app."""
+    return _new(workflow, app_key, max((s.number for s in workflow.slots if s.app_key == app_key), default=-1) + 1)
+
+
+def _new(workflow: Workflow, app_key: str, number: int) -> Slot:
+    slot = Slot(
+        agency_id=workflow.agency_id,
+        workspace_id=workflow.workspace_id,
+        workflow_id=workflow.id,
+        app_key=app_key,
+        number=number,
+    )
+    db.session.add(slot)
+    db.session.flush()
+    return slot
+
+
+def drop(slot: Slot) -> None:
+    """Delete a slot that no node needs any more; its settled requests stay."""
+    db.session.execute(delete(Slot).where(Slot.id == slot.id).execution_options(synchronize_session=False))
+    db.session.expunge(slot)
+
+
+def set_source(slot: Slot, source: Source, *, confirmed: bool = False, by: Staff) -> None:
+    """Say who provides the connection. A live request is cancelled by it, which asks to confirm."""
+    at = clock.now()
+    with transaction():
+        bundles.lock(slot.workspace_id)
+        db.session.refresh(slot)
+        if slot.source is source:
+            return
+        withdraw_request(slot, confirmed=confirmed, by=by, at=at)
+        slot.source = source
+        audit.record("slot.source_changed", slot, by=by, at=at, app=slot.app_key, source=source)
+
+
+def use_connection(slot: Slot, connection_id: str, *, confirmed: bool = False, by: Staff) -> None:
+    """Fill the slot with a connection that is there already; NotFound, or Refused if it lacks permissions."""
+    at = clock.now()
+    with transaction():
+        bundles.lock(slot.workspace_id)
+        db.session.refresh(slot)
+        chosen = next((c for c in candidates([slot]) if c.public_id == connection_id), None)
+        if chosen is None:
+            raise NotFound
+        app = scopes.app_of(slot)
+        if scopes.missing(app, scopes.of_slot(slot), chosen):
+            raise Refused(_("This account does not cover what the workflow needs."))
+        withdraw_request(slot, confirmed=confirmed, by=by, at=at)
+        slot.connection_id = chosen.id
+        slot.source = slot.source or (Source.CLIENT if chosen.owner_email else Source.AGENCY)
+        audit.record("slot.connection_chosen", slot, by=by, at=at, app=app.key, connection=chosen.public_id)
+
+
+def clear(slot: Slot, *, by: Staff) -> None:
+    """Take the connection out of the slot; the connection itself stays."""
+    at = clock.now()
+    with transaction():
+        slot.connection_id = None
+        audit.record("slot.cleared", slot, by=by, at=at, app=slot.app_key)
+
+
+def withdraw_request(slot: Slot, *, confirmed: bool, by: Staff, at: datetime) -> None:
+    """Cancel the slot's live request if there is one; NeedsConfirmation without the person's yes."""
+    live = connection_requests.live_for(slot)
+    if live is None:
+        return
+    if not confirmed:
+        raise NeedsConfirmation(
+            _("This cancels the %(app)s request to %(to)s.", app=scopes.app_of(slot).name, to=live.recipient)
+        )
+    connection_requests.withdraw(live, by=by, at=at)
+
+
+def candidates(wanted: Sequence[Slot]) -> Sequence[Connection]:
+    """The working connections of these slots' apps, of the workspace and of the agency's account, in one query."""
+    if not wanted:
+        return []
+    return db.session.scalars(
+        select(Connection)
+        .where(
+            Connection.agency_id == wanted[0].agency_id,
+            Connection.app_key.in_({slot.app_key for slot in wanted}),
+            or_(Connection.workspace_id == wanted[0].workspace_id, Connection.workspace_id.is_(None)),
+            Connection.health.in_([Health.PENDING, Health.ACTIVE]),
+        )
+        .order_by(Connection.app_key, Connection.id.desc())
+        .limit(MOST_OFFERED)
+    ).all()
+
+
+def covering(slot: Slot, among: Sequence[Connection]) -> list[Connection]:
+    """Those of the connections that fit the slot and cover what it needs."""
+    app, needed = scopes.app_of(slot), scopes.of_slot(slot)
+    return [each for each in among if each.app_key == slot.app_key and not scopes.missing(app, needed, each)]
