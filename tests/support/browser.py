@@ -71,6 +71,11 @@ def _try(command: list[str], env: dict[str, str] | None = None) -> None:
             sys.stderr.write(f"That failed: {''.join(last)}\n")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-playwright's own `base_url` be: pytest 9 warns of how it is defined."""
+    config.addinivalue_line("filterwarnings", "ignore:Session-scoped fixtures defined as instance methods")
+
+
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any], playwright: Playwright) -> dict[str, Any]:
     """Start the Chromium that is there, without errands of its own."""
