@@ -10,6 +10,11 @@ from types import MappingProxyType
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+def nothing() -> Mapping[str, str]:
+    """Return the empty mapping that fields default to."""
+    return NOTHING
+
+
 class ClientAuth(StrEnum):
     """How a client proves itself at the token address (RFC 6749, section 2.3)."""
 
@@ -121,34 +126,39 @@ class Reported:
     scope_as: ScopeAs = ScopeAs.TEXT
     separator: str = " "
     prefix: str = ""  # the provider leaves this off the scopes it reports
-    aliases: Mapping[str, str] = NOTHING  # as reported → as asked
+    aliases: Mapping[str, str] = field(default_factory=nothing)  # as reported → as asked
     implies: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     unreported: tuple[str, ...] = ()  # granted in silence
 
     def read(self, value: object, *, asked: Iterable[str]) -> frozenset[str]:
-        """Return what a token answer's value grants, in our spelling; with none reported, what was asked."""
+        """Return what a token answer's value grants, spelt as it was asked; with nothing reported, what was asked."""
         wanted = frozenset(asked)
         if self.scope_as is ScopeAs.NONE or value is None:
             return wanted
         if isinstance(value, str):
-            named = value.replace(self.separator, " ").split() if self.separator else [value]
+            named = value.replace(self.separator, " ").split()
         else:
             named = [str(item) for item in value] if isinstance(value, list | tuple) else []
-        return self.covered(named) | (wanted & frozenset(self.unreported))
+        granted = frozenset(self._spelt(scope, wanted) for scope in named)
+        return granted | (wanted & (self.covered(granted) | frozenset(self.unreported)))
 
     def covered(self, scopes: Iterable[str]) -> frozenset[str]:
-        """Return the scopes in our spelling together with all that they include."""
+        """Return the scopes together with all that they include."""
         found: set[str] = set()
-        todo = [self.aliases.get(scope, scope) for scope in scopes]
+        todo = list(scopes)
         while todo:
             scope = todo.pop()
-            if scope in found:
-                continue
-            found.add(scope)
-            if self.prefix:
-                todo.append(scope.removeprefix(self.prefix) if scope.startswith(self.prefix) else self.prefix + scope)
-            todo.extend(self.implies.get(scope, ()))
+            if scope not in found:
+                found.add(scope)
+                todo.extend(self.implies.get(scope, ()))
         return frozenset(found)
+
+    def _spelt(self, scope: str, asked: frozenset[str]) -> str:
+        known = self.aliases.get(scope, scope)
+        if known in asked or not self.prefix:
+            return known
+        other = known.removeprefix(self.prefix) if known.startswith(self.prefix) else self.prefix + known
+        return other if other in asked else known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +167,7 @@ class Exchange:
 
     url: str
     method: str = "GET"
-    params: Mapping[str, str] = NOTHING
+    params: Mapping[str, str] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +186,10 @@ class Revoke:
     body: Body = Body.FORM
     token: str = "refresh_token"  # noqa: S105 - which of the two; the other stands in where it is missing
     token_param: str = "token"  # noqa: S105
-    params: Mapping[str, str] = NOTHING
-    headers: Mapping[str, str] = NOTHING  # in place of `auth`; values as in `Exchange`, and {token}
+    params: Mapping[str, str] = field(default_factory=nothing)
+    headers: Mapping[str, str] = field(
+        default_factory=nothing
+    )  # in place of `auth`; values as in `Exchange`, and {token}
     ok: Condition | None = None
     breaks_siblings: bool = False
 
@@ -186,16 +198,19 @@ class Revoke:
 class Identity:
     """Whose account it is. The paths of `id` together are the stable id; of `label` the first that is there is shown.
 
-    For `api`: a call of `method` to `url` with the app's own authorization (or `auth`), its `headers`, and `graphql`
-    as the query of a JSON body; `url` and headers may hold `{access_token}` and `{client_id}`. A path step that is a
-    number picks from a list.
+    For `api`: a call of `method` to `url` with the app's own authorization (or `auth`; an empty one sends none), its
+    `headers`, and `params` as a form or `graphql` as the query of a JSON body. Address, headers and params may hold
+    credentials (`{access_token}`, `{client_id}`, `{client_secret}`). A path step that is a number picks from a list;
+    a path in braces (`{realm_id}`) is a value kept with the connection. Without `id` the call proves only that the
+    credential works.
     """
 
     source: Source = Source.API
     url: str = ""
     method: str = "GET"
     auth: str | None = None
-    headers: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=nothing)
+    params: Mapping[str, str] = field(default_factory=nothing)
     graphql: str = ""
     ok: Condition | None = None
     id: tuple[str, ...] = ()
@@ -224,7 +239,6 @@ class OAuth2:
     default_scopes: tuple[str, ...] = ()
     client_auth: ClientAuth = ClientAuth.POST
     token_body: Body = Body.FORM
-    token_method: str = "POST"  # noqa: S105
     pkce: bool = True
     nonce: bool = False
     response_mode: str = ""
@@ -233,10 +247,10 @@ class OAuth2:
     rotation: bool = False
     grant_lifetime_days: int | None = None
     unused_lifetime_days: int | None = None
-    authorize_params: Mapping[str, str] = NOTHING
-    token_params: Mapping[str, str] = NOTHING
-    refresh_params: Mapping[str, str] = NOTHING
-    rename: Mapping[str, str] = NOTHING
+    authorize_params: Mapping[str, str] = field(default_factory=nothing)
+    token_params: Mapping[str, str] = field(default_factory=nothing)
+    refresh_params: Mapping[str, str] = field(default_factory=nothing)
+    rename: Mapping[str, str] = field(default_factory=nothing)
     callback_code: str = "code"
     callback_keep: tuple[Keep, ...] = ()
     response_keep: tuple[Keep, ...] = ()
@@ -260,6 +274,5 @@ class OAuth2:
 
     def missing(self, asked: Iterable[str], granted: Iterable[str]) -> tuple[str, ...]:
         """Return what was asked and not granted, in the order asked, aliases and inclusion considered."""
-        held = self.reported.covered(granted)
-        silent = self.reported.unreported
-        return tuple(scope for scope in asked if scope not in held and scope not in silent)
+        held = self.reported.covered(granted) | frozenset(self.reported.unreported)
+        return tuple(scope for scope in asked if scope not in held)

@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 from app.catalog import addresses
-from app.catalog.protocol import NOTHING, Identity, Keep, OAuth2
+from app.catalog.protocol import NOTHING, Identity, Keep, OAuth2, Revoke, nothing
 from app.errors import NotFound, Refused
 
 TONES = 8
@@ -75,8 +74,9 @@ class ApiKey:
 
     fields: tuple[Field, ...] = ()
     auth: str | None = None  # where it differs from `Api.auth`
-    headers: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=nothing)
     identity: Identity | None = None
+    revoke: Revoke | None = None
     instructions: str = ""
     url: str = ""  # where the key is found
     steps: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class Api:
 
     base_url: str
     auth: str = "Bearer {access_token}"
-    headers: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=nothing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ class App:
     fields: tuple[Field, ...] = ()
     oauth2: OAuth2 | None = None
     api_key: ApiKey | None = None
-    scopes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    scopes: Mapping[str, str] = field(default_factory=nothing)
     actions: tuple[Action, ...] = ()
     loopback_http: bool = False  # set by the loader, never by a file
 
