@@ -1,8 +1,8 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, LargeBinary, String, func
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import Index, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from sqlalchemy.schema import ForeignKey
 
 from app.database import MaybeInWorkspace, Model, enum_column, new_public_id
@@ -35,7 +35,8 @@ class Connection(MaybeInWorkspace, Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
     app_key: Mapped[str] = mapped_column(String(60))
-    name: Mapped[str] = mapped_column(String(120))
+    name: Mapped[str] = mapped_column(String(330))
+    name_key: Mapped[str] = mapped_column(String(400))
     health: Mapped[Health] = mapped_column(enum_column(Health), default=Health.PENDING)
     health_reason: Mapped[str | None] = mapped_column(String(40))
     owner_email: Mapped[str | None] = mapped_column(index=True)
@@ -60,6 +61,11 @@ class Connection(MaybeInWorkspace, Model):
 
     secret: Mapped[Secret | None] = relationship()
 
+    @validates("name")
+    def _name_changed(self, _attribute: str, name: str) -> str:
+        self.name_key = name.strip().casefold()
+        return name
+
     @property
     def works(self) -> bool:
         """Whether a workflow can count on it."""
@@ -72,9 +78,10 @@ def _partial(name: str, *columns: object, where: object) -> None:
 
 _IN_WORKSPACE, _ACCOUNT_WIDE = Connection.workspace_id.is_not(None), Connection.workspace_id.is_(None)
 _KNOWN = Connection.external_id.is_not(None)
-_NAME = func.lower(Connection.name)
 _IDENTITY = (Connection.app_key, Connection.issuer, Connection.external_id)
-_partial("uq_connection_name", Connection.workspace_id, Connection.app_key, _NAME, where=_IN_WORKSPACE)
-_partial("uq_connection_account_name", Connection.agency_id, Connection.app_key, _NAME, where=_ACCOUNT_WIDE)
+_partial("uq_connection_name", Connection.workspace_id, Connection.app_key, Connection.name_key, where=_IN_WORKSPACE)
+_partial(
+    "uq_connection_account_name", Connection.agency_id, Connection.app_key, Connection.name_key, where=_ACCOUNT_WIDE
+)
 _partial("uq_connection_identity", Connection.workspace_id, *_IDENTITY, where=_IN_WORKSPACE & _KNOWN)
 _partial("uq_connection_account_identity", Connection.agency_id, *_IDENTITY, where=_ACCOUNT_WIDE & _KNOWN)

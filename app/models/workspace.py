@@ -1,7 +1,7 @@
 from datetime import datetime
 
-from sqlalchemy import Index, String, func
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from app.database import InWorkspace, Model, OwnedByAgency, new_public_id
 
@@ -9,15 +9,20 @@ from app.database import InWorkspace, Model, OwnedByAgency, new_public_id
 class Workspace(OwnedByAgency, Model):
     """One client of the agency, with its workflows, connections and members."""
 
+    __table_args__ = (UniqueConstraint("agency_id", "name_key"),)
+
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
     name: Mapped[str] = mapped_column(String(80))
+    name_key: Mapped[str] = mapped_column(String(160))
     created_at: Mapped[datetime]
     active_at: Mapped[datetime]
     archived_at: Mapped[datetime | None]
 
-
-Index("uq_workspace_name", Workspace.agency_id, func.lower(Workspace.name), unique=True)
+    @validates("name")
+    def _name_changed(self, _attribute: str, name: str) -> str:
+        self.name_key = name.strip().casefold()
+        return name
 
 
 class Member(InWorkspace, Model):
