@@ -1,0 +1,142 @@
+"""Errors become answers here and nowhere else: a page, a toast for htmx, or problem+json (RFC 9457)."""
+
+import json
+import logging
+from typing import Any
+
+from flask import Flask, Response, g, make_response, render_template, request
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from app.errors import Conflict, DomainError, Forbidden, NotFound, ProviderFailed, RateLimited, Refused
+from app.i18n import _
+from app.web.htmx import is_htmx, is_poll, trigger
+from app.web.sessions import Surface, surface_of
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[type[DomainError], int] = {
+    NotFound: 404,
+    Refused: 422,
+    Conflict: 409,
+    Forbidden: 403,
+    RateLimited: 429,
+    ProviderFailed: 502,
+}
+LINK_PREFIX = "/l/"
+
+
+def link_cannot_be_opened() -> Response:
+    """The one answer to every link that does not open, whatever the cause: the same bytes, no cookie, no branding."""
+    response = make_response(render_template("errors/link.html"), 404)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def error_answer(status: int, title: str, detail: str) -> Response:
+    """The answer in the form that the asker reads."""
+    if request.path.startswith("/api/") or _prefers_json():
+        return _problem(status, title, detail)
+    if is_htmx():
+        return _toast(status, title, detail)
+    branded = surface_of(request.path) is not Surface.STAFF
+    page = render_template("errors/page.html", title=title, detail=detail, own_brand=not branded)
+    return make_response(page, status)
+
+
+def _prefers_json() -> bool:
+    accepted = request.accept_mimetypes
+    best = accepted.best_match(["text/html", "application/problem+json", "application/json"], default="text/html")
+    return best != "text/html" and accepted["text/html"] < accepted[best]
+
+
+def _problem(status: int, title: str, detail: str) -> Response:
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return Response(json.dumps(body), status, content_type="application/problem+json")
+
+
+def _toast(status: int, title: str, detail: str) -> Response:
+    response = make_response("", status)
+    response.headers["HX-Reswap"] = "none"
+    if is_poll() and status < 500:
+        return response
+    return trigger(response, "toast", {"items": [{"title": title, "text": detail, "kind": "error"}]})
+
+
+def words_for(status: int) -> tuple[str, str]:
+    """A title and a sentence for a status that nobody has said more about."""
+    texts = {
+        400: (_("This request can't be read"), _("Go back, reload the page and try again. Nothing was changed.")),
+        403: (_("You can't do this"), _("Your role does not allow it, or it was asked for by another site.")),
+        404: (_("There is nothing here"), _("The address may be incomplete, or what it led to is gone.")),
+        405: (_("This can't be done here"), _("Go back and try it from the page. Nothing was changed.")),
+        409: (_("This has changed meanwhile"), _("Reload the page to see how it stands now.")),
+        413: (_("This is too large"), _("Choose a smaller file. Nothing was changed.")),
+        422: (_("This can't be accepted"), _("Go back and look at what was entered. Nothing was changed.")),
+        429: (_("Too many tries"), _("Wait a little, then try again.")),
+        502: (_("The app did not answer as it should"), _("Try again in a few minutes. Nothing was changed.")),
+        503: (_("This is not available at the moment"), _("Try again in a few minutes.")),
+    }
+    return texts.get(status, (_("This did not work"), _("Go back and try again.")))
+
+
+def on_domain_error(error: DomainError) -> Response:
+    """Say what a service refused. What is not there and what is somebody else's get the same words."""
+    if request.path.startswith(LINK_PREFIX) and not isinstance(error, RateLimited):
+        return link_cannot_be_opened()
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 422)
+    title, detail = words_for(status)
+    if not isinstance(error, NotFound):
+        detail = str(error)
+    response = error_answer(status, title, detail)
+    if isinstance(error, RateLimited):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def on_http_error(error: HTTPException) -> Any:
+    """Say what Flask or a view refused, in our words."""
+    status = error.code or 500
+    if status < 400:
+        return error
+    if request.path.startswith(LINK_PREFIX) and status < 500 and status != 429:
+        return link_cannot_be_opened()
+    response = error_answer(status, *words_for(status))
+    for name, value in error.get_headers(request.environ):
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+def on_csrf_error(_error: CSRFError) -> Response:
+    """Say that a form is out of date: its session ended, or it never was ours."""
+    if request.path.startswith(LINK_PREFIX):
+        return link_cannot_be_opened()
+    return error_answer(
+        400, _("This page is out of date"), _("Reload it and try again. Nothing was changed; you may have to sign in.")
+    )
+
+
+def on_unexpected(error: InternalServerError) -> Response:
+    """Own up to a fault of ours, with the number under which the log has it."""
+    log.error(
+        "Unexpected error in %s, request %s", request.endpoint, g.get("request_id"), exc_info=error.original_exception
+    )
+    detail = _(
+        "It is not your doing. If it happens again, tell whoever runs this server the number %(number)s.",
+        number=g.get("request_id", ""),
+    )
+    return error_answer(500, _("Something went wrong on our side"), detail)
+
+
+def _log_nothing(_exc_info: object) -> None:
+    """Flask's own record carries the address, and an address may carry a link; `on_unexpected` logs instead."""
+
+
+def register_errors(app: Flask) -> None:
+    """Have every error answered here."""
+    app.log_exception = _log_nothing  # type: ignore[assignment, method-assign]
+    app.register_error_handler(DomainError, on_domain_error)
+    app.register_error_handler(HTTPException, on_http_error)
+    app.register_error_handler(CSRFError, on_csrf_error)
+    app.register_error_handler(InternalServerError, on_unexpected)

@@ -1,0 +1,49 @@
+"""Answers to htmx: fragments, events and redirects (https://htmx.org/reference/#response_headers)."""
+
+import json
+from typing import Any
+
+from flask import Response, make_response, render_template, request
+
+
+def is_htmx() -> bool:
+    """Whether htmx asks, and so wants a fragment."""
+    return bool(request.headers.get("HX-Request") == "true")
+
+
+def is_poll() -> bool:
+    """Whether a page asks on its own: such a request is no sign of life, and keeps no session awake."""
+    return request.headers.get("X-Poll") == "1"
+
+
+def fragment(template: str, *, status: int = 200, **context: Any) -> Response:
+    """Render a `_name.html`; status 422 for a form that came back with errors."""
+    return make_response(render_template(template, **context), status)
+
+
+def no_content() -> Response:
+    """Nothing to swap: what is to be said goes in headers."""
+    return make_response("", 204)
+
+
+def hx_redirect(url: str) -> Response:
+    """Send the whole page of an htmx request elsewhere, also to another origin (a 303 would be followed inside)."""
+    response = make_response("", 200)
+    response.headers["HX-Redirect"] = url
+    return response
+
+
+def trigger(response: Response, event: str, detail: dict[str, Any] | None = None) -> Response:
+    """Have an event fired in the page, beside those that the response fires already."""
+    events = json.loads(response.headers.get("HX-Trigger", "{}"))
+    events[event] = detail or {}
+    response.headers["HX-Trigger"] = json.dumps(events)
+    return response
+
+
+def close_dialog(response: Response, *, retarget: str | None = None) -> Response:
+    """Close the open dialog; the response's fragment replaces `retarget` (a CSS selector) instead of the dialog."""
+    if retarget:
+        response.headers["HX-Retarget"] = retarget
+        response.headers["HX-Reswap"] = "outerHTML"
+    return trigger(response, "close-dialog")

@@ -1,0 +1,80 @@
+// Parts that ask for themselves every few seconds (hx-trigger="every …"): they change only when there is something new,
+// and never under somebody's hands. htmx itself keeps the focus of elements that have an id.
+(() => {
+  "use strict";
+  const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]";
+  const shown = new WeakMap(); // element -> the answer it was made of
+  let composing = false;
+  let kept = null;
+
+  // What differs between two answers that show the same: the form's token, and how a countdown stood
+  const essence = (html) => html
+    .replace(/(name="csrf_token" value=)"[^"]*"/g, "$1")
+    .replace(/data-server-now="[^"]*"/g, "")
+    .replace(/(data-waiting-label="[^"]*">)[^<]*/g, "$1");
+
+  const isPoll = (detail) => detail.requestConfig?.headers["X-Poll"] === "1";
+
+  function inUse(target) {
+    return composing || target.querySelector("[aria-busy='true'], .dropdown-menu.show") !== null;
+  }
+
+  function changedFields(target) {
+    const fields = [...target.querySelectorAll("input[id], textarea[id]")];
+    return fields
+      .filter((field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked)
+      .map(({ id, value, checked }) => ({ id, value, checked }));
+  }
+
+  function keep(target) {
+    const focusable = [...target.querySelectorAll(FOCUSABLE)];
+    return {
+      id: target.id,
+      open: [...target.querySelectorAll("details[id][open]")].map(({ id }) => id),
+      fields: changedFields(target),
+      focus: focusable.indexOf(document.activeElement),
+    };
+  }
+
+  function restore(root, { open, fields, focus }) {
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    for (const { id, value, checked } of fields) {
+      const field = document.getElementById(id);
+      if (!field || field.type === "file") continue;
+      field.value = value;
+      field.checked = checked;
+    }
+    if (focus >= 0 && !root.contains(document.activeElement)) {
+      root.querySelectorAll(FOCUSABLE)[focus]?.focus({ preventScroll: true });
+    }
+  }
+
+  document.addEventListener("compositionstart", () => { composing = true; });
+  document.addEventListener("compositionend", () => { composing = false; });
+
+  document.addEventListener("htmx:configRequest", ({ detail }) => {
+    const repeats = /\bevery\b/.test(detail.elt.getAttribute("hx-trigger") ?? "");
+    if (repeats && !detail.triggeringEvent) detail.headers["X-Poll"] = "1"; // such a request keeps no session awake
+  });
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (isPoll(event.detail) && document.hidden) event.preventDefault();
+  });
+
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (!isPoll(detail) || !detail.shouldSwap) return;
+    const { target } = detail;
+    if (shown.get(target) === essence(detail.serverResponse) || inUse(target)) detail.shouldSwap = false;
+    else kept = keep(target);
+  });
+
+  document.addEventListener("htmx:afterSwap", ({ detail }) => {
+    if (!kept || !isPoll(detail)) return;
+    const root = document.getElementById(kept.id);
+    if (root) {
+      shown.set(root, essence(detail.xhr.response));
+      restore(root, kept);
+    }
+    kept = null;
+  });
+})();
