@@ -23,7 +23,7 @@ class Page(Generic[T]):
 
 
 def page(
-    statement: Select[tuple[T]],
+    statement: Select[T],
     moment: InstrumentedAttribute[Any],
     *,
     after: str | None = None,

@@ -1,0 +1,55 @@
+"""Logos: whatever is uploaded is decoded and drawn anew, so that nothing of the file itself is ever served."""
+
+import hashlib
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from app.errors import Refused
+from app.i18n import _
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+LARGEST_FILE = 2 * 1024 * 1024
+LARGEST_SIDE, MOST_PIXELS = 8000, 24_000_000
+SIDE = 256
+BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+
+
+@dataclass(frozen=True)
+class Logo:
+    """A PNG of ours, and the SHA-256 that names it."""
+
+    png: bytes
+    digest: str
+
+
+def redraw(upload: bytes, *, field: str = "logo") -> Logo:
+    """The picture as a fresh PNG of at most 256 pixels, without anything that came along with it; Refused."""
+    if len(upload) > LARGEST_FILE:
+        raise Refused(_("This file is larger than 2 MB."), field=field)
+    try:
+        picture = _decoded(upload, field)
+    except BROKEN:
+        raise Refused(_("This is not a PNG, JPEG or WebP picture that can be read."), field=field) from None
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    clean = Image.new("RGBA", picture.size)
+    clean.paste(picture)
+    file = BytesIO()
+    clean.save(file, "PNG", optimize=True)
+    png = file.getvalue()
+    return Logo(png, hashlib.sha256(png).hexdigest())
+
+
+def _decoded(upload: bytes, field: str) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the size is checked here, before anything is unpacked
+        with Image.open(BytesIO(upload), formats=FORMATS) as picture:
+            width, height = picture.size
+            if max(width, height) > LARGEST_SIDE or width * height > MOST_PIXELS:
+                raise Refused(_("This picture has too many pixels. 256 by 256 is enough."), field=field)
+            picture.draft("RGB", (SIDE * 2, SIDE * 2))
+            return ImageOps.exif_transpose(picture).convert("RGBA")
