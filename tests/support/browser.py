@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwr
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DOWNLOAD_SECONDS = 240
+PACKAGE_SECONDS = 900
 # Chromium's own errands would go to hosts outside; nothing but loopback resolves.
 ARGS = [
     "--disable-gpu",
@@ -50,25 +51,26 @@ def _starts(path: str) -> bool:
 
 
 def _download() -> None:
-    _try([sys.executable, "-m", "playwright", "install", "chromium"])
+    _try([sys.executable, "-m", "playwright", "install", "chromium"], dict(os.environ), DOWNLOAD_SECONDS)
 
 
 def _from_packages() -> None:
     if os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        _try(["apt-get", "update", "-qq"], quiet)
-        _try(["apt-get", "install", "-qq", "-y", "--no-install-recommends", "chromium"], quiet)
+        _try(["apt-get", "update", "-qq"], quiet, PACKAGE_SECONDS)
+        _try(["apt-get", "install", "-qq", "-y", "--no-install-recommends", "chromium"], quiet, PACKAGE_SECONDS)
 
 
-def _try(command: list[str], env: dict[str, str] | None = None) -> None:
+def _try(command: list[str], env: dict[str, str], seconds: int) -> None:
     sys.stderr.write(f"No Chromium yet, trying: {' '.join(command)}\n")
     with contextlib.suppress(subprocess.TimeoutExpired):
         done = subprocess.run(
-            command, env=env, timeout=DOWNLOAD_SECONDS, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command, env=env, timeout=seconds, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         if done.returncode:
-            last = done.stdout.decode(errors="replace").strip().splitlines()[-1:]
-            sys.stderr.write(f"That failed: {''.join(last)}\n")
+            said = done.stdout.decode(errors="replace").strip().splitlines()
+            why = next((line for line in said if line.startswith(("Error", "E:"))), "without a word")
+            sys.stderr.write(f"That failed: {why}\n")
 
 
 def pytest_configure(config: pytest.Config) -> None:
