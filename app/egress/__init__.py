@@ -6,12 +6,14 @@ import json
 import logging
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
 import httpx2
 
-from app.egress.addresses import Network
+from app.egress.addresses import Network, check_url, checked
 from app.egress.errors import EgressError, EgressFailed, EgressRefused
 from app.egress.transport import Exchanges, GuardedTransport, Resolver, system_resolver
 
@@ -53,6 +55,7 @@ class Egress:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Take the allowed networks; `resolver` and `tls` replace the system's name look-up and trust store."""
+        self._allow = allow
         self._shared = GuardedTransport(allow, resolver, tls or httpx2.create_ssl_context(trust_env=False))
 
     def request(
@@ -80,6 +83,17 @@ class Egress:
             except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError, ValueError):
                 raise EgressRefused("url") from None
         return Response(answer.status_code, answer.headers, answer.content)
+
+    def check(self, url: str) -> None:
+        """Refuse an address that `request` would refuse by its looks alone; nothing is looked up. Raises EgressRefused."""
+        try:
+            parsed = httpx2.URL(url)
+        except (httpx2.InvalidURL, UnicodeError, ValueError):
+            raise EgressRefused("url") from None
+        check_url(parsed)
+        with suppress(ValueError):
+            literal = str(ip_address(parsed.raw_host.decode("ascii")))
+            checked([literal], self._allow, plain=parsed.scheme == "http")
 
     def transport(self, deadline: float = DEADLINE) -> httpx2.BaseTransport:
         """Return the same guarded transport for a client of another library; closing that client leaves it open."""

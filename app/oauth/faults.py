@@ -1,0 +1,89 @@
+"""What can go wrong with a provider, in codes of our own; its own words go to the log alone, cut and cleaned."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
+from app.egress import EgressError, EgressFailed
+from app.vault import Masked
+
+LONGEST_TEXT = 200
+LONGEST_WAIT = 24 * 3600
+_SILENT = frozenset({"resolve", "connect", "tls", "timeout", "connection"})
+_log = logging.getLogger(__name__)
+
+
+class Fault(StrEnum):
+    """The causes that services tell apart; each has one sentence of ours."""
+
+    DENIED = "denied"  # the person said no
+    GRANT_ENDED = "grant_ended"  # the code or the grant is no longer good: the person must be asked again
+    CREDENTIAL = "credential"  # the app does not accept the credential
+    MISCONFIGURED = "misconfigured"  # the agency's client or the app's addresses are at fault
+    LIMITED = "limited"  # too many calls
+    UNAVAILABLE = "unavailable"  # no answer, or a server error
+    GARBAGE = "garbage"  # an answer that can't be understood
+    MISMATCH = "mismatch"  # not the provider, the person or the parameters agreed on
+    ERROR = "error"  # anything else that the provider refuses
+
+
+PASSING = frozenset({Fault.LIMITED, Fault.UNAVAILABLE, Fault.GARBAGE})
+
+
+class OAuthError(Exception):
+    """A step of the protocol failed; `retryable` if the same call may succeed by itself, after `retry_after` seconds if given."""
+
+    def __init__(self, code: Fault, *, retry_after: int | None = None) -> None:
+        super().__init__(code.value)
+        self.code = code
+        self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:
+        """Whether waiting may help."""
+        return self.code in PASSING
+
+
+def of_egress(error: EgressError) -> Fault:
+    """Say in our codes why an exchange gave no answer."""
+    if not isinstance(error, EgressFailed):
+        return Fault.MISCONFIGURED
+    return Fault.UNAVAILABLE if error.reason in _SILENT else Fault.GARBAGE
+
+
+def of_status(status: int) -> Fault:
+    """Say in our codes what a status alone means (RFC 9110 15); success has no place here but as an answer amiss."""
+    if status == 429:
+        return Fault.LIMITED
+    if status >= 500 or status in {408, 425}:
+        return Fault.UNAVAILABLE
+    return Fault.GARBAGE
+
+
+def wait(header: str | None, at: datetime) -> int | None:
+    """Read Retry-After, seconds or a date (RFC 9110 10.2.3), as seconds from `at`; a day at most."""
+    text = (header or "").strip()
+    if text.isascii() and text.isdigit():
+        return min(int(text[:9]), LONGEST_WAIT)
+    try:
+        seconds = int((parsedate_to_datetime(text) - at).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(seconds, 0), LONGEST_WAIT)
+
+
+def note(event: str, app: str, text: object, *, status: int = 0, hide: tuple[Masked | None, ...] = ()) -> None:
+    """Log what a provider said: 200 printable characters, without the secrets that it may have echoed."""
+    _log.warning("%s app=%s status=%d said: %s", event, app, status, printable(text, hide))
+
+
+def printable(text: object, hide: tuple[Masked | None, ...] = ()) -> str:
+    """Return at most 200 printable characters, with the secrets to `hide` replaced."""
+    said = str(text)[:65536]
+    for secret in hide:
+        if secret:
+            said = said.replace(secret.reveal(), str(secret))
+    return "".join(character if character.isprintable() else " " for character in said)[:LONGEST_TEXT]

@@ -1,0 +1,177 @@
+"""Finding out whose account was connected: its issuer and stable id, and what to call it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+from app import egress
+from app.catalog import addresses, protocol, special
+from app.catalog.protocol import Source
+from app.catalog.schema import App
+from app.egress import EgressError, Response
+from app.errors import Refused
+from app.oauth import id_tokens, paths
+from app.oauth.client import ClientCredentials, ways_of
+from app.oauth.endpoints import Endpoints, origin
+from app.oauth.faults import Fault, OAuthError, note, of_egress, of_status, wait
+from app.oauth.token import Token
+from app.vault import Masked
+
+LONGEST_LABEL = 200
+LONGEST_ID = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """An account at a provider; issuer and id together never change and belong to nobody else."""
+
+    issuer: str
+    id: str
+    label: str
+    email: str = ""
+    kept: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class IdentityError(OAuthError):
+    """The account could not be told: code credential if the token does not work, mismatch if the answer is not for us."""
+
+
+def identify(
+    app: App,
+    endpoints: Endpoints,
+    token: Token,
+    *,
+    nonce: str | None,
+    fields: Mapping[str, str],
+    client: ClientCredentials,
+    at: datetime,
+) -> Identity:
+    """Say whose token this is, by its id_token, a call to the app, or the token answer; raises IdentityError.
+
+    `fields` are those typed; what the token kept is added to them.
+    """
+    ways, values = ways_of(app), {**fields, **token.kept}
+    try:
+        document = _document(app, endpoints, token, nonce=nonce, values=values, client=client, at=at)
+        kept = paths.keep(ways.identity.keep, lambda path: paths.pick(document, path), fields)
+        issuer = endpoints.issuer or origin(app.expand(endpoints.token, values))
+    except Refused:
+        raise IdentityError(Fault.MISCONFIGURED) from None
+    except EgressError as error:
+        raise IdentityError(of_egress(error)) from None
+    except OAuthError as error:
+        raise IdentityError(error.code, retry_after=error.retry_after) from None
+    if ways.identity.source is Source.ID_TOKEN:
+        issuer = str(document["iss"])
+    if ways.identity.special:
+        stable, label = special.IDENTITIES[ways.identity.special](token.answer)
+        return _identity(issuer, stable, label, "", kept)
+    known = {**values, **kept}
+    parts = [_part(document, path, known) for path in ways.identity.id]
+    stable = parts[0] if len(parts) == 1 else ":".join(quote(part, safe="") for part in parts if all(parts))
+    label = next((found for path in ways.identity.label if (found := _part(document, path, known))), "")
+    return _identity(issuer, stable, label, _part(document, ways.identity.email, known), kept)
+
+
+def _identity(issuer: str, stable: str, label: str, email: str, kept: Mapping[str, str]) -> Identity:
+    if not stable or len(stable) > LONGEST_ID or not stable.isprintable():
+        raise IdentityError(Fault.GARBAGE)
+    return Identity(issuer=issuer, id=stable, label=_shown(label) or stable, email=_shown(email), kept=kept)
+
+
+def _document(
+    app: App,
+    endpoints: Endpoints,
+    token: Token,
+    *,
+    nonce: str | None,
+    values: Mapping[str, str],
+    client: ClientCredentials,
+    at: datetime,
+) -> Mapping[str, Any]:
+    ways = ways_of(app)
+    if ways.identity.source is Source.TOKEN_RESPONSE:
+        return token.answer
+    if ways.identity.source is Source.API:
+        hide = (token.access_token, client.client_secret)
+        return call(app, ways.identity, endpoints.userinfo, {**values, **_credentials(token, client)}, at=at, hide=hide)
+    if token.id_token is None:
+        raise IdentityError(Fault.GARBAGE)
+    return id_tokens.verify(
+        token.id_token,
+        endpoints,
+        client_id=client.client_id,
+        nonce=nonce,
+        algorithms=ways.id_token_algorithms,
+        at=at,
+    )
+
+
+def call(
+    app: App,
+    way: protocol.Identity,
+    template: str,
+    values: Mapping[str, str],
+    *,
+    at: datetime,
+    hide: tuple[Masked | None, ...],
+    auth: str | None = None,
+) -> dict[str, Any]:
+    """Ask an app who it is that calls, under the credential in `values`; raises Refused, EgressError or IdentityError."""
+    headers = app.headers(values, auth=way.auth if way.auth is not None else auth)
+    headers |= {name: addresses.fill(text, values) for name, text in way.headers.items()}
+    params = {name: addresses.fill(text, values) for name, text in way.params.items()}
+    sent: dict[str, Any] = {"params" if way.method == "GET" else "data": params} if params else {}
+    if way.graphql:
+        sent = {"json": {"query": way.graphql}}
+    answer = egress.current().request(way.method, app.expand(template, values), headers=headers, **sent)
+    document = answer.json() if answer.ok else None
+    if isinstance(document, dict) and paths.holds(way.ok, document) and not (way.graphql and document.get("errors")):
+        return document
+    note(
+        "oauth.identity_refused",
+        app.key,
+        answer.body[:1024].decode("utf-8", "replace"),
+        hide=hide,
+        status=answer.status,
+    )
+    raise IdentityError(_fault(answer, document), retry_after=wait(answer.headers.get("Retry-After"), at))
+
+
+def _fault(answer: Response, document: object) -> Fault:
+    if answer.status in {401, 403} or isinstance(document, dict):
+        return Fault.CREDENTIAL
+    return Fault.ERROR if answer.status in {400, 404, 405, 410, 422} else of_status(answer.status)
+
+
+def _credentials(token: Token, client: ClientCredentials) -> dict[str, str]:
+    return {
+        "access_token": token.access_token.reveal(),
+        "token": token.access_token.reveal(),
+        "refresh_token": token.refresh_token.reveal() if token.refresh_token else "",
+        "client_id": client.client_id,
+        "client_secret": client.secret,
+    }
+
+
+def _part(document: Mapping[str, Any], path: str, values: Mapping[str, str]) -> str:
+    """Follow a path in the answer, or take a kept value (`{realm_id}`)."""
+    named = addresses.placeholders(path)
+    return values.get(named[0], "") if named else paths.text(paths.pick(document, path)).strip()
+
+
+def _shown(text: str) -> str:
+    """Make what an account calls itself fit to show: one line, no control or format characters, 200 at most."""
+    normal = unicodedata.normalize("NFC", text)
+    kept = "".join(" " if character.isspace() else character for character in normal if _is_shown(character))
+    return " ".join(kept.split())[:LONGEST_LABEL]
+
+
+def _is_shown(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn"}
