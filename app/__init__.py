@@ -9,7 +9,7 @@ from app.catalog import Catalog, load
 from app.cli import register_cli
 from app.config import Config
 from app.database import init_database
-from app.egress import Egress
+from app import egress
 from app.extensions import babel, db, mail, migrate
 from app.logging import configure_logging
 from app.runtime import Runtime
@@ -28,9 +28,10 @@ def create_app(config: Config | None = None, *, catalog: Catalog | None = None) 
         config=config,
         catalog=catalog or load(config.apps_dir),
         keyring=load_keyring(config.keys_path, config.vault_keys),
-        egress=Egress(config.egress_allow),
+        egress=egress.Egress(config.egress_allow),
         secret_key=load_secret_key(config.keys_path, config.secret_key),
     )
+    egress.install(runtime.egress)
     app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=None, instance_path=str(config.instance_path))
     app.extensions["gatehouse"] = runtime
     app.config.update(

@@ -7,12 +7,6 @@ from email_validator import EmailNotValidError, validate_email
 from app.errors import Refused
 from app.i18n import _
 
-PUBLIC_MAIL = frozenset(
-    "gmail.com googlemail.com outlook.com hotmail.com live.com msn.com yahoo.com ymail.com icloud.com me.com mac.com aol.com"
-    " gmx.de gmx.net gmx.at web.de t-online.de mail.com proton.me protonmail.com pm.me zoho.com yandex.ru mail.ru qq.com 163.com".split()
-)
-
-
 def normalise(text: str, *, field: str = "email") -> str:
     """One bare address in lower case; raises Refused with what is wrong."""
     try:

@@ -2,18 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from app.database import OwnedByAgency
 from app.extensions import db
 from app.models import AuditEvent, Staff
-
-
-class Subject(Protocol):
-    """Anything of an agency that has an id for the outside."""
-
-    agency_id: Any
-    public_id: Any
 
 
 @dataclass(frozen=True)
@@ -37,14 +30,14 @@ def actor_of(by: Staff | Actor) -> Actor:
     return by if isinstance(by, Actor) else Actor("staff", by.email)
 
 
-def record(act: str, subject: Subject, *, by: Staff | Actor, at: datetime, **data: Any) -> None:
-    """Write that `act` (`noun.verb`) was done to the subject. Data holds names, ids and numbers, never a secret or a link."""
+def record(act: str, subject: Any, *, by: Staff | Actor, at: datetime, **data: Any) -> None:
+    """Write that `act` (`noun.verb`) was done to the subject, a row of an agency or the agency itself. Data holds names, ids and numbers, never a secret or a link."""
     actor = actor_of(by)
     session = db.session()
     kind = type(subject).__name__
     session.add(
         AuditEvent(
-            agency_id=subject.agency_id if isinstance(subject, OwnedByAgency) else subject.id,  # type: ignore[attr-defined]
+            agency_id=subject.agency_id if isinstance(subject, OwnedByAgency) else subject.id,
             workspace_id=getattr(subject, "workspace_id", None),
             at=at,
             type=act,

@@ -126,7 +126,7 @@ def cancel(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
 
 def withdraw(asked: ConnectionRequest, *, by: Staff, at: datetime) -> None:
     """Cancel within a transaction that holds the workspace's lock; Conflict once it is settled."""
-    values = {"settled_at": at, "generation": ConnectionRequest.generation + 1, "notice": None, "granted_scopes": None}
+    values: dict[str, Any] = {"settled_at": at, "generation": ConnectionRequest.generation + 1, "notice": None, "granted_scopes": None}
     if not moved(asked, to=Status.CANCELLED, **values):
         raise Conflict(_("This request is already settled."))
     bundles.close_if_settled(asked.bundle, at=at)
@@ -166,7 +166,7 @@ def fulfil(asked: ConnectionRequest, connection: Connection, *, generation: int,
     """
     if asked.generation != generation:
         return False
-    values = {"settled_at": at, "connection_id": connection.id, "notice": None, "granted_scopes": None}
+    values: dict[str, Any] = {"settled_at": at, "connection_id": connection.id, "notice": None, "granted_scopes": None}
     if not moved(asked, to=Status.FULFILLED, **values):
         return False
     if asked.slot is not None:

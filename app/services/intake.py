@@ -20,9 +20,9 @@ from app.models import (
     ConnectionRequest,
     Health,
     IntakeSession,
+    Notice,
     Slot,
     Status,
-    Workspace,
 )
 from app.services import audit, bundles, connection_requests, counters, link_tokens, scopes
 from app.services.audit import Actor
@@ -56,7 +56,21 @@ class Card:
     app: App
     permissions: Sequence[scopes.Permission]
     offer: Connection | None = None
-    twice: bool = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the client is done with it."""
+        return self.asked.status is Status.FULFILLED
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client can still connect it."""
+        return self.asked.status in (Status.PENDING, Status.DECLINED)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the last try brought some of the permissions only."""
+        return self.asked.notice is Notice.PARTIAL and any(each.is_missing for each in self.permissions)
 
 
 def open_link(token: str, *, id_hash: bytes, address: str) -> Opening:
@@ -102,10 +116,11 @@ def _let_in(bundle: Bundle, *, id_hash: bytes, at: datetime) -> None:
             audit.record("link.opened", bundle, by=Actor.client(bundle.recipient), at=at, epoch=bundle.epoch)
 
 
-def note_refused(bundle: Bundle) -> None:
+def note_refused(bundle_id: int, agency_id: int, workspace_id: int) -> None:
     """Record that a dead link was opened; done after the answer is sent, so that it tells nobody anything."""
     at = clock.now()
-    with acting_for(bundle.agency_id, bundle.workspace_id), transaction():
+    with acting_for(agency_id, workspace_id), transaction() as session:
+        bundle = session.get_one(Bundle, bundle_id)
         audit.record("link.refused", bundle, by=Actor("anonymous", ""), at=at, epoch=bundle.epoch)
 
 
@@ -138,11 +153,6 @@ def _is_settled(bundle: Bundle) -> bool:
     return bool(statuses) and all(status.settled for status in statuses)
 
 
-def workspace_of(intake: Intake) -> Workspace:
-    """The client that the bundle is for."""
-    return intake.bundle.workspace
-
-
 def cards(bundle: Bundle) -> list[Card]:
     """The bundle's apps in the order they were asked, cancelled ones left out; the same few queries however many."""
     rows = db.session.scalars(
@@ -157,11 +167,7 @@ def cards(bundle: Bundle) -> list[Card]:
         )
     ).all()
     given = _given_by(bundle, {row.app_key for row in rows})
-    apps = [row.app_key for row in rows]
-    return [
-        Card(row, scopes.app_of(row), scopes.permissions(row), _offer(row, given), apps.count(row.app_key) > 1)
-        for row in rows
-    ]
+    return [Card(row, scopes.app_of(row), scopes.permissions(row), _offer(row, given)) for row in rows]
 
 
 def _given_by(bundle: Bundle, apps: set[str]) -> Sequence[Connection]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app import runtime
 from app.catalog.schema import App
 from app.models import Connection, ConnectionRequest, Slot
+from app.oauth import scopes as protocol
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def missing(app: App, needed: Iterable[str], connection: Connection) -> tuple[st
     """What a connection lacks of these; an API key lacks nothing that we could know of."""
     if app.oauth2 is None or connection.oauth_client is None:
         return ()
-    return app.oauth2.missing(needed, connection.scopes)
+    return protocol.missing(needed, connection.scopes, app)
 
 
 def required(asked: ConnectionRequest) -> tuple[str, ...]:
@@ -48,8 +49,7 @@ def permissions(asked: ConnectionRequest) -> list[Permission]:
     """The request's permissions for a person: which are new to an account already connected, which were not granted."""
     app = app_of(asked)
     held = asked.slot.connection if asked.slot and asked.slot.connection else None
-    partly = asked.granted_scopes is not None and app.oauth2 is not None
-    lacking = app.oauth2.missing(required(asked), asked.granted_scopes or ()) if partly and app.oauth2 else ()
+    lacking = protocol.missing(required(asked), asked.granted_scopes, app) if app.oauth2 else ()
     new = missing(app, required(asked), held) if held else ()
     return [Permission(s, app.scope_label(s), s in new, s in lacking) for s in required(asked)]
 

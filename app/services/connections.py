@@ -1,0 +1,160 @@
+"""Connections: stored when a client approves, one for each external account of a workspace."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import joinedload, selectinload
+
+from app.catalog.schema import App
+from app.extensions import db
+from app.models import Agency, Connection, Flow, Health, Slot
+from app.oauth import scopes as protocol
+from app.oauth.identify import Identity
+from app.oauth.token import Token
+from app.services import audit, scopes, secrets
+from app.services.audit import Actor
+
+
+class Narrower(Exception):
+    """The new token lacks what a live slot needs of the account, so that it must not take the old one's place."""
+
+    def __init__(self, missing: tuple[str, ...]) -> None:
+        super().__init__("The new token is narrower than what is in use.")
+        self.missing = missing
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a provider gave in one authorization: the token, whose account it is, and what it covers."""
+
+    token: Token
+    identity: Identity
+    scopes: tuple[str, ...]
+
+
+def store(flow: Flow, app: App, grant: Grant, *, at: datetime) -> Connection:
+    """Keep a grant as the connection of its account: a new one, or the one this workspace has of it. Raises Narrower.
+
+    Within a transaction that holds the workspace's lock.
+    """
+    connection = _of_account(flow, grant.identity)
+    is_new = connection is None
+    if connection is None:
+        connection = _new(flow, app, grant, at=at)
+    elif lacking := protocol.missing(needed_of(connection), grant.scopes, app):
+        raise Narrower(lacking)
+    connection.health, connection.health_reason, connection.revoked_at = _health(grant), None, None
+    connection.owner_email = flow.bundle.recipient
+    connection.account = grant.identity.label or connection.account
+    connection.oauth_client, connection.endpoints = flow.oauth_client, flow.endpoints
+    connection.fields, connection.kept = flow.fields, {**grant.token.kept, **grant.identity.kept}
+    connection.scopes, connection.expires_at = list(grant.scopes), grant.token.expires_at
+    connection.updated_at = at
+    credential = _credential(connection, grant.token)
+    connection.refreshable = credential["refresh_token"] is not None
+    secrets.keep(connection, credential, at=at)
+    audit.record(
+        "connection.created" if is_new else "connection.updated",
+        connection,
+        by=Actor.client(flow.bundle.recipient),
+        at=at,
+        app=app.key,
+        account=connection.account,
+        scopes=connection.scopes,
+    )
+    return connection
+
+
+def _of_account(flow: Flow, identity: Identity) -> Connection | None:
+    if not identity.id:
+        return None
+    return db.session.scalar(
+        select(Connection)
+        .where(
+            Connection.workspace_id == flow.workspace_id,
+            Connection.app_key == flow.app_key,
+            Connection.issuer == identity.issuer,
+            Connection.external_id == identity.id,
+        )
+        .with_for_update(of=Connection)
+    )
+
+
+def _new(flow: Flow, app: App, grant: Grant, *, at: datetime) -> Connection:
+    connection = Connection(
+        agency_id=flow.agency_id,
+        workspace_id=flow.workspace_id,
+        app_key=app.key,
+        name=_free_name(flow, grant.identity.label or app.name),
+        issuer=grant.identity.issuer,
+        external_id=grant.identity.id or None,
+        account=grant.identity.label,
+        created_at=at,
+        updated_at=at,
+    )
+    db.session.add(connection)
+    db.session.flush()
+    return connection
+
+
+def _health(grant: Grant) -> Health:
+    """An identity that was proved is the proof that the grant works; without one the first use will tell."""
+    return Health.ACTIVE if grant.identity.id else Health.PENDING
+
+
+def _credential(connection: Connection, token: Token) -> dict[str, str | None]:
+    """What is sealed. A provider that gives no new refresh token for the same grant means the old one to stay."""
+    fresh = token.refresh_token
+    kept = None if fresh or connection.secret is None else secrets.reveal(connection).get("refresh_token")
+    refresh_token = fresh or kept
+    return {
+        "access_token": token.access_token.reveal(),
+        "refresh_token": refresh_token.reveal() if refresh_token else None,
+        "token_type": token.token_type,
+    }
+
+
+def _free_name(flow: Flow, wanted: str) -> str:
+    """The account's name, with a number behind it while another connection of the app has it."""
+    same = (Connection.workspace_id == flow.workspace_id, Connection.app_key == flow.app_key)
+    key = wanted.strip().casefold()
+    taken = set(db.session.scalars(select(Connection.name_key).where(*same, Connection.name_key.startswith(key, autoescape=True))))
+    name, number = wanted, 1
+    while name.strip().casefold() in taken:
+        number += 1
+        name = f"{wanted} ({number})"
+    return name
+
+
+def needed_of(connection: Connection) -> tuple[str, ...]:
+    """What all slots that use a connection need of it together."""
+    using = db.session.scalars(
+        select(Slot).where(Slot.connection_id == connection.id).options(selectinload(Slot.nodes))
+    ).all()
+    return tuple(dict.fromkeys(scope for slot in using for scope in scopes.of_slot(slot)))
+
+
+def broken(agency: Agency, *, most: int) -> list[Connection]:
+    """The connections that need to be reauthorized, latest first."""
+    return list(
+        db.session.scalars(
+            select(Connection)
+            .where(Connection.agency_id == agency.id, Connection.health == Health.ERROR)
+            .order_by(Connection.updated_at.desc())
+            .limit(most)
+            .options(joinedload(Connection.secret))
+        )
+    )
+
+
+def has_sibling(app: App, identity: Identity) -> bool:
+    """Whether another live connection stands on the same account, so that revoking one at the provider would end both."""
+    live = select(func.count()).select_from(Connection)
+    live = live.where(
+        Connection.app_key == app.key,
+        Connection.issuer == identity.issuer,
+        Connection.external_id == identity.id,
+        Connection.health != Health.REVOKED,
+    )
+    return bool(identity.id) and bool(db.session.scalar(live))

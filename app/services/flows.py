@@ -1,0 +1,326 @@
+"""Flows: an authorization at a provider, from the press of “Connect” to the connection that comes of it."""
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import joinedload, selectinload
+
+from app import clock, runtime
+from app.catalog.schema import App
+from app.database import across_tenants, acting_for, transaction
+from app.errors import Conflict, ProviderFailed
+from app.extensions import db
+from app.i18n import _
+from app.models import Agency, ConnectionRequest, Flow, FlowStatus, Notice, Slot, Status
+from app.oauth import authorize, callback
+from app.oauth import scopes as protocol
+from app.oauth.client import ClientCredentials
+from app.oauth.endpoints import Endpoints
+from app.oauth.exchange import exchange
+from app.oauth.faults import Fault, OAuthError
+from app.oauth.identify import identify
+from app.services import audit, bundles, connection_requests, connections, grants, oauth_clients, scopes
+from app.services.audit import Actor
+from app.services.connections import Grant, Narrower
+from app.services.intake import Intake
+from app.vault import Masked, Place, open_, seal
+
+LIFETIME = timedelta(minutes=15)
+VERIFIER = "pkce_verifier"
+
+NOTICES = {Fault.DENIED: Notice.DENIED, Fault.UNAVAILABLE: Notice.TIMEOUT, Fault.LIMITED: Notice.TIMEOUT}
+
+
+@dataclass(frozen=True)
+class Started:
+    """Where the browser goes, and the secret that its cookie carries until it is back."""
+
+    url: str
+    cookie: str
+    secret: str
+    app: App
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where the browser lands after a callback, whatever came of it."""
+
+    bundle_id: str
+    request_id: str
+    cookie: str
+
+
+def cookie_name(state: str) -> str:
+    """The name of a flow's own cookie, so that several may run side by side."""
+    return f"gh_flow_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+
+
+def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_hash: bytes) -> Started:
+    """Begin an authorization for a request of the open bundle.
+
+    Raises Conflict when it is settled, Refused with the field that does not fit, ProviderFailed when the app is not
+    set up or its metadata can't be had.
+    """
+    asked = _asked(intake, request_id)
+    app = scopes.app_of(asked)
+    if asked.status not in (Status.PENDING, Status.DECLINED):
+        raise Conflict(_("This app is connected already."))
+    client = oauth_clients.for_app(intake.agency, app.key)
+    if client is None or app.oauth2 is None:
+        _set_notice(asked, Notice.UNCONFIGURED)
+        raise ProviderFailed(_(connection_requests.NOT_OAUTH), code=Notice.UNCONFIGURED)
+    fields = clean_fields(app, typed)
+    needed = scopes.required(asked)
+    try:
+        begun = authorize.begin(
+            app,
+            ClientCredentials(client.client_id, client.client_secret),
+            redirect_uri=client.redirect_uri,
+            scopes=needed,
+            fields=fields,
+            login_hint=asked.expected_account if "@" in asked.expected_account else None,
+        )
+    except OAuthError as error:
+        _set_notice(asked, NOTICES.get(error.code, Notice.PROVIDER))
+        raise ProviderFailed(_("%(app)s can't be reached just now. Try again.", app=app.name)) from None
+    secret = secrets.token_urlsafe(32)
+    flow = Flow(
+        agency_id=asked.agency_id,
+        workspace_id=asked.workspace_id,
+        request_id=asked.id,
+        bundle_id=intake.bundle.id,
+        generation=asked.generation,
+        app_key=app.key,
+        oauth_client=client.key,
+        state_hash=_digest(begun.state.reveal()),
+        browser_hash=_digest(secret),
+        session_hash=session_hash,
+        endpoints=json.loads(begun.endpoints.to_json()),
+        redirect_uri=client.redirect_uri,
+        fields=fields,
+        scopes=list(needed),
+        nonce=begun.nonce,
+    )
+    _save(flow, asked, begun.code_verifier, at=clock.now())
+    return Started(begun.url, cookie_name(begun.state.reveal()), secret, app)
+
+
+def _asked(intake: Intake, request_id: str) -> ConnectionRequest:
+    asked = connection_requests.in_bundle(intake.bundle, request_id)
+    if asked.slot is not None:
+        db.session.scalar(select(Slot).where(Slot.id == asked.slot_id).options(selectinload(Slot.nodes)))
+    return asked
+
+
+def clean_fields(app: App, typed: Mapping[str, str]) -> dict[str, str]:
+    """What the person typed for the app's fields, checked; Refused names the field."""
+    return {field.name: field.clean(typed.get(field.name, "")[:400]) for field in app.fields}
+
+
+def _save(flow: Flow, asked: ConnectionRequest, verifier: Masked | None, *, at: datetime) -> None:
+    with transaction() as session:
+        flow.created_at, flow.expires_at = at, at + LIFETIME
+        session.add(flow)
+        session.flush()
+        if verifier is not None:
+            flow.verifier = seal(runtime.current().keyring, verifier.reveal().encode(), _place(flow))
+        asked.typed_fields = flow.fields
+        asked.notice = None
+        audit.record("flow.started", flow, by=Actor.client(asked.recipient), at=at, app=flow.app_key)
+
+
+def _place(flow: Flow) -> Place:
+    return Place(VERIFIER, flow.agency_id, flow.workspace_id, flow.public_id)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def finish(
+    client_key: str, args: Iterable[tuple[str, str]], *, cookie: Callable[[str], str | None], session_hash: bytes
+) -> Landing | None:
+    """Take a provider's callback. None, with nothing changed and nobody called, unless this browser started the flow here.
+
+    The flow is claimed before the code is exchanged; whoever comes second just lands on the status page.
+    """
+    pairs = list(args)
+    state = callback.state_of(pairs)
+    if state is None:
+        return None
+    with across_tenants("the state says whose flow it is"):
+        flow = db.session.scalar(
+            select(Flow)
+            .where(Flow.state_hash == _digest(state))
+            .options(joinedload(Flow.asked), joinedload(Flow.bundle))
+        )
+    secret = cookie(cookie_name(state)) or ""
+    if flow is None or not _is_bound(flow, secret, session_hash, client_key):
+        return None
+    with acting_for(flow.agency_id, flow.workspace_id):
+        landing = Landing(flow.bundle.public_id, flow.asked.public_id, cookie_name(state))
+        return landing if _take(flow, pairs) else None
+
+
+def _is_bound(flow: Flow, secret: str, session_hash: bytes, client_key: str) -> bool:
+    """Whether the browser holds the flow's cookie and the session that started it, at this client's own address."""
+    same_browser = hmac.compare_digest(flow.browser_hash, _digest(secret))
+    same_session = hmac.compare_digest(flow.session_hash, session_hash)
+    same_client = hmac.compare_digest(flow.oauth_client, client_key)
+    return same_browser and same_session and same_client
+
+
+def _take(flow: Flow, pairs: list[tuple[str, str]]) -> bool:
+    """Do what the callback asks; false if its parameters are not what the provider would send."""
+    app, at = runtime.current().catalog.get(flow.app_key), clock.now()
+    client = oauth_clients.by_key(db.session.get_one(Agency, flow.agency_id), flow.oauth_client)
+    endpoints = Endpoints.from_json(json.dumps(flow.endpoints))
+    credentials = ClientCredentials(client.client_id, client.client_secret) if client else None
+    denied: OAuthError | None = None
+    params = None
+    try:
+        params = callback.read(app, pairs, endpoints, client=credentials or ClientCredentials(""), fields=flow.fields)
+    except callback.CallbackRefused:
+        return False
+    except OAuthError as error:
+        denied = error
+    if not _claim(flow, at=at):
+        return True
+    if denied or params is None or credentials is None:
+        _fail(flow, NOTICES.get(denied.code, Notice.PROVIDER) if denied else Notice.UNCONFIGURED)
+        return True
+    try:
+        grant = _redeem(flow, app, credentials, endpoints, params, at=at)
+    except OAuthError as error:
+        _fail(flow, NOTICES.get(error.code, Notice.PROVIDER))
+    else:
+        _settle(flow, app, grant)
+    return True
+
+
+def _claim(flow: Flow, *, at: datetime) -> bool:
+    """Take the flow's one callback, in one conditional UPDATE; a flow past its 15 minutes ends here."""
+    with transaction() as session:
+        claimed = session.execute(
+            update(Flow)
+            .where(Flow.id == flow.id, Flow.status == FlowStatus.STARTED, Flow.expires_at > at)
+            .values(status=FlowStatus.CLAIMED)
+            .execution_options(synchronize_session=False)
+        )
+        session.refresh(flow)
+    if claimed.rowcount == 1:  # type: ignore[attr-defined]
+        return True
+    if flow.status is FlowStatus.STARTED:
+        _fail(flow, Notice.EXPIRED)
+    return False
+
+
+def _redeem(
+    flow: Flow,
+    app: App,
+    client: ClientCredentials,
+    endpoints: Endpoints,
+    params: callback.CallbackParams,
+    *,
+    at: datetime,
+) -> Grant:
+    """Exchange the code and find out whose account it is: the only part that waits for the provider."""
+    sealed, place = flow.verifier, _place(flow)
+    verifier = Masked(open_(runtime.current().keyring, sealed, place).decode()) if sealed else None
+    fields, nonce, redirect_uri = dict(flow.fields), flow.nonce, flow.redirect_uri
+    asked = app.oauth2.asked(flow.scopes) if app.oauth2 else ()
+    db.session.rollback()  # no transaction stays open while we wait
+    token = exchange(
+        app,
+        client,
+        endpoints,
+        code=params.code,
+        verifier=verifier,
+        redirect_uri=redirect_uri,
+        fields=fields,
+        kept=params.kept,
+        scopes=asked,
+        at=at,
+    )
+    identity = identify(app, endpoints, token, nonce=nonce, fields=fields, client=client, at=at)
+    return Grant(token, identity, token.scopes if token.scopes is not None else tuple(asked))
+
+
+def _settle(flow: Flow, app: App, grant: Grant) -> None:
+    """Make the connection and fulfil the request, if that is still wanted and all that is required was granted."""
+    at = clock.now()
+    with transaction() as session:
+        bundles.lock(flow.workspace_id)
+        session.refresh(flow)
+        asked = flow.asked
+        session.refresh(asked)
+        if asked.generation != flow.generation or asked.status not in (
+            Status.PENDING,
+            Status.DECLINED,
+            Status.FULFILLED,
+        ):
+            grants.hold(flow, grant, until=at, at=at)
+            _end(flow, FlowStatus.FAILED, "withdrawn", at=at)
+            return
+        if lacking := protocol.missing(flow.scopes, grant.scopes, app):
+            _hold_partial(flow, grant, lacking, at=at)
+            return
+        try:
+            connection = connections.store(flow, app, grant, at=at)
+        except Narrower as narrower:
+            asked.extra_scopes = sorted({*(asked.extra_scopes or ()), *narrower.missing})
+            _hold_partial(flow, grant, narrower.missing, at=at)
+            return
+        connection_requests.fulfil(
+            asked, connection, generation=flow.generation, at=at, by=Actor.client(asked.recipient)
+        )
+        grants.replace_earlier(flow, at=at)
+        _end(flow, FlowStatus.DONE, "connected", at=at)
+
+
+def _hold_partial(flow: Flow, grant: Grant, lacking: tuple[str, ...], *, at: datetime) -> None:
+    """Keep a grant that misses something, sealed and for as long as the flow lives; the card says what is missing."""
+    asked = flow.asked
+    if asked.status is not Status.FULFILLED:
+        asked.notice, asked.granted_scopes = Notice.PARTIAL, list(grant.scopes)
+    grants.replace_earlier(flow, at=at)
+    grants.hold(flow, grant, until=flow.expires_at, at=at)
+    _end(flow, FlowStatus.HELD, Notice.PARTIAL, at=at)
+    audit.record(
+        "flow.partial", flow, by=Actor.client(asked.recipient), at=at, app=flow.app_key, missing=list(lacking)
+    )
+
+
+def _end(flow: Flow, status: FlowStatus, outcome: str, *, at: datetime) -> None:
+    flow.status, flow.outcome, flow.finished_at, flow.verifier = status, outcome, at, None
+
+
+def _fail(flow: Flow, notice: Notice) -> None:
+    """Say on the card why nothing was connected; the request stays as it was."""
+    at = clock.now()
+    with transaction() as session:
+        session.refresh(flow)
+        _end(flow, FlowStatus.FAILED, notice, at=at)
+        session.execute(
+            update(ConnectionRequest)
+            .where(
+                ConnectionRequest.id == flow.request_id,
+                ConnectionRequest.generation == flow.generation,
+                ConnectionRequest.status.in_([Status.PENDING, Status.DECLINED]),
+            )
+            .values(notice=notice)
+        )
+        audit.record(
+            "flow.failed", flow, by=Actor.client(flow.asked.recipient), at=at, app=flow.app_key, outcome=notice
+        )
+
+
+def _set_notice(asked: ConnectionRequest, notice: Notice) -> None:
+    with transaction():
+        asked.notice = notice

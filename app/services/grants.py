@@ -1,0 +1,94 @@
+"""Grants that wait or are thrown away: sealed in their flow's row, then revoked at the provider and shredded."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+
+from app import clock, runtime
+from app.database import acting_for, transaction
+from app.extensions import db
+from app.models import Agency, Flow, FlowStatus
+from app.oauth.client import ClientCredentials
+from app.oauth.endpoints import Endpoints
+from app.oauth.identify import Identity
+from app.oauth.revoke import revoke
+from app.services import audit, connections, oauth_clients, outbox
+from app.services.audit import SYSTEM
+from app.services.connections import Grant
+from app.vault import Masked, Place, open_, seal
+
+KIND = "grant.discard"
+PURPOSE = "held_grant"
+
+
+def hold(flow: Flow, grant: Grant, *, until: datetime, at: datetime) -> None:
+    """Seal a grant in its flow's row; the worker discards it at `until`. Within a transaction."""
+    token, identity = grant.token, grant.identity
+    written = {
+        "access_token": token.access_token.reveal(),
+        "refresh_token": token.refresh_token.reveal() if token.refresh_token else None,
+        "kept": dict(token.kept),
+        "issuer": identity.issuer,
+        "id": identity.id,
+        "label": identity.label,
+        "scopes": list(grant.scopes),
+    }
+    flow.grant = seal(runtime.current().keyring, json.dumps(written).encode(), _place(flow))
+    flow.account = identity.label
+    outbox.put(KIND, flow.public_id, agency_id=flow.agency_id, at=at, due_at=until, flow=flow.id)
+
+
+def replace_earlier(flow: Flow, *, at: datetime) -> None:
+    """Have the grants discarded now that earlier flows of the same request hold. Within a transaction."""
+    earlier = select(Flow).where(
+        Flow.request_id == flow.request_id, Flow.id != flow.id, Flow.status == FlowStatus.HELD, Flow.grant.is_not(None)
+    )
+    for held in db.session.scalars(earlier).all():
+        outbox.retry_now(KIND, held.public_id, at=at)
+
+
+def discard(flow_id: int, *, agency_id: int) -> None:
+    """Give a held grant back at the provider, then shred it. Raises OAuthError when the provider should be asked again later.
+
+    Where that would end other connections of the same account, the provider is not asked.
+    """
+    at = clock.now()
+    with acting_for(agency_id):
+        flow = db.session.scalar(select(Flow).where(Flow.id == flow_id))
+        if flow is None or flow.grant is None:
+            return
+        written = json.loads(open_(runtime.current().keyring, flow.grant, _place(flow)))
+        outcome = _give_back(flow, written)
+        with transaction() as session:
+            session.execute(update(Flow).where(Flow.id == flow_id).values(grant=None))
+            audit.record("grant.discarded", flow, by=SYSTEM, at=at, app=flow.app_key, outcome=outcome)
+
+
+def _give_back(flow: Flow, written: dict[str, Any]) -> str:
+    app = runtime.current().catalog.get(flow.app_key)
+    identity = Identity(issuer=written["issuer"], id=written["id"], label=written["label"])
+    way = app.oauth2.revoke if app.oauth2 else None
+    if way is None:
+        return "unsupported"
+    if way.breaks_siblings and connections.has_sibling(app, identity):
+        return "kept_for_sibling"
+    client = oauth_clients.by_key(db.session.get_one(Agency, flow.agency_id), flow.oauth_client)
+    if client is None:
+        return "no_client"
+    endpoints = Endpoints.from_json(json.dumps(flow.endpoints))
+    fields = {**flow.fields, **written["kept"]}
+    db.session.rollback()  # no transaction stays open while we wait
+    return revoke(
+        app,
+        ClientCredentials(client.client_id, client.client_secret),
+        endpoints,
+        access_token=Masked(written["access_token"]),
+        refresh_token=Masked(written["refresh_token"]) if written["refresh_token"] else None,
+        fields=fields,
+    )
+
+
+def _place(flow: Flow) -> Place:
+    return Place(PURPOSE, flow.agency_id, flow.workspace_id, flow.public_id)

@@ -1,0 +1,33 @@
+"""Where providers send the browser back: one address for each OAuth client."""
+
+from flask import Blueprint, Response, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.utils import redirect
+
+from app.extensions import db
+from app.services import flows
+from app.web.errors import link_cannot_be_opened
+from app.web.sessions import Surface, delete_cookie, get_cookie, session_of
+
+bp = Blueprint("oauth", __name__)
+
+
+@bp.get("/oauth/callback/<client_key>", provide_automatic_options=False)
+def callback(client_key: str) -> ResponseReturnValue:
+    db.session().info["address"] = request.remote_addr
+    if request.method != "GET":
+        return link_cannot_be_opened()
+    landing = flows.finish(
+        client_key,
+        request.args.items(multi=True),
+        cookie=get_cookie,
+        session_hash=session_of(Surface.INTAKE).id_hash,
+    )
+    if landing is None:
+        return link_cannot_be_opened()
+    address = url_for("client.show_bundle", bundle_id=landing.bundle_id, _anchor=f"app-{landing.request_id}")
+    response = redirect(address, 303, Response)
+    assert isinstance(response, Response)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    delete_cookie(response, landing.cookie)
+    return response
