@@ -45,5 +45,4 @@ def branding() -> dict[str, Any]:
     return {"brand": brand_of(g.agency)} if "agency" in g else {}
 
 
-from app.web.client import intake as _views  # noqa: E402, F401
-from app.web.client import links  # noqa: E402, F401
+from app.web.client import bundles, links  # noqa: E402, F401 - they add their views
