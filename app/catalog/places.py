@@ -44,12 +44,11 @@ def _oauth2(app: App, oauth2: OAuth2, fields: Known, kept: Known) -> Iterator[Pr
     here: Path = ("oauth2",)
     called_back = {**fields, **_known(oauth2.callback_keep)}
     answered = {**called_back, **_known(oauth2.response_keep)}
-    defaulted = {name: one for name, one in called_back.items() if not isinstance(one, Keep) or one.default}
     for name, known in (
-        ("authorize_url", defaulted),
+        ("authorize_url", fields),
         ("discovery_url", fields),
-        ("issuer", defaulted),
-        ("jwks_url", defaulted),
+        ("issuer", fields),
+        ("jwks_url", fields),
         ("token_url", called_back),
         ("refresh_url", kept),
     ):
