@@ -25,6 +25,17 @@ def exist() -> bool:
     return db.session.scalar(select(Agency.id).limit(1)) is not None
 
 
+def by_slug(slug: str) -> Agency | None:
+    """The agency whose addresses carry this slug."""
+    return db.session.scalar(select(Agency).where(Agency.slug == slug))
+
+
+def only_one() -> Agency | None:
+    """The agency of an installation that has just one."""
+    found = db.session.scalars(select(Agency).limit(2)).all()
+    return found[0] if len(found) == 1 else None
+
+
 def create(
     *,
     name: str,

@@ -56,6 +56,8 @@ def logo_url(agency: Agency) -> str | None:
 
 def logo_of(digest: str) -> bytes:
     """The logo of that digest; NotFound. A logo is public, whoever's it is."""
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise NotFound
     found = db.session.scalar(select(Agency).where(Agency.logo_digest == digest).options(undefer(Agency.logo)).limit(1))
     if found is None or found.logo is None:
         raise NotFound

@@ -52,6 +52,17 @@ class AppState:
     own: OAuthClient | None = None
 
     @property
+    def own_redirect_uri(self) -> str | None:
+        """Where the provider sends people back to when the agency's own client is used."""
+        return redirect_uri(self.own.public_id) if self.own else None
+
+    @property
+    def shared_redirect_uri(self) -> str | None:
+        """The same for the installation's shared client, if there is one."""
+        there = self.app.oauth2 and self.app.key in runtime.current().config.oauth_clients
+        return redirect_uri(f"{SHARED}{self.app.key}") if there else None
+
+    @property
     def ready(self) -> bool:
         """Whether clients can be asked for it."""
         return self.readiness in (Readiness.OWN, Readiness.SHARED)

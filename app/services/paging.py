@@ -49,7 +49,7 @@ def page(
 
 
 def _row(model: Any, moment: InstrumentedAttribute[Any], public_id: str | None) -> tuple[Any, int] | None:
-    if not public_id:
+    if not public_id or not public_id.isalnum():
         return None
     found = db.session.execute(select(moment, model.id).where(model.public_id == public_id)).first()
     return (found[0], found[1]) if found else None

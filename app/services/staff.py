@@ -1,6 +1,6 @@
 """The agency's own people: who they are, what they may do, and that there is always an owner."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -12,10 +12,11 @@ from app.errors import Conflict, Forbidden, NotFound, Refused
 from app.extensions import db
 from app.i18n import _, lazy_gettext
 from app.models import Agency, Role, Staff, StaffSession
-from app.services import addresses, audit, paging, passwords
+from app.services import addresses, audit, limits, paging, passwords
 from app.services.paging import Page
 from app.vault import Masked
 
+WINDOW, TRIES = timedelta(minutes=15), 10
 ADDRESS_TAKEN = lazy_gettext("Somebody signs in with this address already.")
 
 
@@ -123,14 +124,21 @@ def rename(person: Staff, name: str) -> None:
 
 def change_password(person: Staff, *, current: str, new: str) -> None:
     """Change one's own password and end all of one's sessions; the caller starts a fresh one."""
+    at = clock.now()
+    limits.spend(f"password of {person.public_id}", at=at, window=WINDOW, limit=TRIES)
     if not passwords.matches(person.password_hash, current):
         raise Refused(_("This is not your current password."), field="current")
-    choose_password(person, new)
+    _set_password(person, new, at)
 
 
-def choose_password(person: Staff, new: str) -> None:
-    """Set one's own password in place of the present one, and end all of one's sessions."""
-    at = clock.now()
+def choose_first_password(person: Staff, new: str) -> None:
+    """Set one's own password in place of a one-time one, and end all of one's sessions."""
+    if not passwords.is_one_time(person.password_hash):
+        raise Conflict(_("You have chosen your password already. Change it on your account page."))
+    _set_password(person, new, clock.now())
+
+
+def _set_password(person: Staff, new: str, at: datetime) -> None:
     passwords.check(new, field="new")
     if passwords.matches(person.password_hash, new):
         raise Refused(_("This is the password that you have now."), field="new")

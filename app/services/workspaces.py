@@ -67,12 +67,6 @@ def get(agency: Agency, public_id: str) -> Workspace:
     return found
 
 
-def workflows_of(workspace: Workspace, *, after: str | None = None, before: str | None = None) -> Page[Workflow]:
-    """The workflows of a workspace, newest first."""
-    current = select(Workflow).where(Workflow.workspace_id == workspace.id, Workflow.archived_at.is_(None))
-    return paging.page(current, Workflow.created_at, after=after, before=before)
-
-
 @contextmanager
 def _refusing_twins() -> Iterator[None]:
     try:

@@ -1,0 +1,51 @@
+"""Where to go after signing in: a key that names one of the panel's own pages, never an address."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import current_app, request, url_for
+from werkzeug.exceptions import HTTPException
+
+from app.web.htmx import is_htmx
+
+PREFIX = "panel."
+WORD = re.compile(r"[a-z0-9_-]{1,64}")
+SAFE = "GET"
+
+
+def wanted() -> str | None:
+    """The key of the page that is asked for, or of the one that an htmx request was made from."""
+    if is_htmx():
+        return _key_of_path(urlsplit(request.headers.get("HX-Current-URL", "")).path)
+    if request.method != SAFE:
+        return None
+    return _key(request.endpoint, request.view_args or {})
+
+
+def _key_of_path(path: str) -> str | None:
+    try:
+        endpoint, args = current_app.create_url_adapter(request).match(path, SAFE)  # type: ignore[union-attr]
+    except HTTPException:
+        return None
+    return _key(endpoint, args)
+
+
+def _key(endpoint: str | None, args: Mapping[str, Any]) -> str | None:
+    if not endpoint or not endpoint.startswith(PREFIX):
+        return None
+    parts = [endpoint.removeprefix(PREFIX), *(str(args[name]) for name in sorted(args))]
+    return ".".join(parts) if all(WORD.fullmatch(part) for part in parts) else None
+
+
+def url_of(key: str | None) -> str | None:
+    """The address that a key stands for; None for a key that names no page of the panel."""
+    name, *values = (key or "").split(".")
+    if not all(WORD.fullmatch(part) for part in (name, *values)):
+        return None
+    for rule in current_app.url_map.iter_rules():
+        if rule.endpoint == PREFIX + name and SAFE in (rule.methods or ()) and len(rule.arguments) == len(values):
+            args: dict[str, Any] = dict(zip(sorted(rule.arguments), values, strict=True))
+            return url_for(rule.endpoint, **args)
+    return None

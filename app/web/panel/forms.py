@@ -1,0 +1,175 @@
+"""Forms of the panel. What a field accepts is the services' to say: a rule of theirs serves as validator."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask_wtf import FlaskForm
+from flask_wtf.file import FileField
+from wtforms import BooleanField, Field, SelectField, StringField
+from wtforms.validators import StopValidation
+from wtforms.widgets import PasswordInput
+
+from app.errors import RateLimited, Refused
+from app.i18n import _, _l
+from app.models import Role
+from app.services import addresses, colours, passwords
+
+T = TypeVar("T")
+
+
+def rule(check: Callable[[str], object], *, optional: bool = False) -> Callable[[Any, Any], None]:
+    """A validator out of a service's own rule, so that the two never differ."""
+
+    def validate(_form: Any, field: Field) -> None:
+        text = field.data or ""
+        if optional and not text.strip():
+            return
+        try:
+            check(text)
+        except Refused as refused:
+            raise StopValidation(str(refused)) from None
+
+    return validate
+
+
+def given(text: str) -> None:
+    """Refuse an empty field."""
+    if not text.strip():
+        raise Refused(_("This is required."))
+
+
+NAME, ADDRESS, PASSWORD, GIVEN = (
+    rule(each) for each in (addresses.clean_name, addresses.normalise, passwords.check, given)
+)
+
+
+class Text(StringField):
+    """A line of text; what was not sent is empty."""
+
+    data: str
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        """Take the first value sent."""
+        self.data = str(valuelist[0]) if valuelist else ""
+
+
+class Password(Text):
+    """Text that is not shown again."""
+
+    widget = PasswordInput()
+
+
+class PanelForm(FlaskForm):  # type: ignore[misc]
+    """A form whose last word is a service's: what that refuses shows at its field."""
+
+    status = 422
+    retry_after: int | None = None
+
+    def gives(self, act: Callable[[], T]) -> T | None:
+        """Validate, then act; None, with the errors in place, when either refuses."""
+        if not self.validate_on_submit():
+            return None
+        try:
+            return act()
+        except Refused as refused:
+            self.blame(refused)
+        except RateLimited as limited:
+            self.limit(limited)
+        return None
+
+    def does(self, act: Callable[[], object]) -> bool:
+        """The same for an act that gives nothing back."""
+        return self.gives(lambda: act() or True) is not None
+
+    def blame(self, refused: Refused) -> None:
+        """Put a refusal at the field that it is about, else above the form."""
+        if refused.field in self._fields:
+            field = self._fields[refused.field]
+            field.errors = [*field.errors, str(refused)]
+        else:
+            self.form_errors.append(str(refused))
+
+    def limit(self, limited: RateLimited) -> None:
+        """Say above the form that there were too many tries."""
+        self.form_errors.append(str(limited))
+        self.status, self.retry_after = 429, limited.retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer says beside the form."""
+        return {"Retry-After": str(self.retry_after)} if self.retry_after else {}
+
+
+class SignInForm(PanelForm):
+    email = Text(_l("E-mail address"), [ADDRESS], render_kw={"type": "email", "autocomplete": "username"})
+    password = Password(_l("Password"), [GIVEN], render_kw={"autocomplete": "current-password"})
+
+
+class SetUpForm(PanelForm):
+    code = Text(_l("Code from the console"), [GIVEN], render_kw={"autocomplete": "off", "autocapitalize": "characters"})
+    name = Text(_l("Name"), [NAME], render_kw={"autocomplete": "organization"})
+    owner_name = Text(_l("Your name"), [NAME], render_kw={"autocomplete": "name"})
+    owner_email = Text(_l("E-mail address"), [ADDRESS], render_kw={"type": "email", "autocomplete": "username"})
+    password = Password(_l("Password"), [PASSWORD], render_kw={"autocomplete": "new-password"})
+    support_email = Text(
+        _l("Support e-mail"),
+        [rule(addresses.normalise, optional=True)],
+        render_kw={"type": "email", "autocomplete": "off"},
+    )
+    sender_address = Text(
+        _l("Sender address"),
+        [rule(addresses.normalise, optional=True)],
+        render_kw={"type": "email", "autocomplete": "off"},
+    )
+
+
+class NameForm(PanelForm):
+    """One name: a workspace's, a workflow's, one's own."""
+
+    name = Text(_l("Name"), [NAME], render_kw={"autocomplete": "off"})
+
+
+class MemberForm(PanelForm):
+    name = Text(_l("Name"), [NAME], render_kw={"autocomplete": "off"})
+    email = Text(_l("E-mail address"), [ADDRESS], render_kw={"type": "email", "autocomplete": "off"})
+
+
+class RoleForm(PanelForm):
+    role = SelectField(_l("Role"), coerce=Role)
+
+    def offer(self, roles: list[Role]) -> None:
+        """Let these roles be chosen."""
+        self.role.choices = [(role.value, role_name(role)) for role in roles]
+
+
+class PersonForm(RoleForm):
+    name = Text(_l("Name"), [NAME], render_kw={"autocomplete": "off"})
+    email = Text(_l("E-mail address"), [ADDRESS], render_kw={"type": "email", "autocomplete": "off"})
+
+
+class ChosenPasswordForm(PanelForm):
+    new = Password(_l("New password"), [PASSWORD], render_kw={"autocomplete": "new-password"})
+
+
+class PasswordForm(ChosenPasswordForm):
+    current = Password(_l("Current password"), [GIVEN], render_kw={"autocomplete": "current-password"})
+
+
+class ClientForm(PanelForm):
+    client_id = Text(_l("Client ID"), [GIVEN], render_kw={"autocomplete": "off", "spellcheck": "false"})
+    client_secret = Password(_l("Client secret"), render_kw={"autocomplete": "off"})
+
+
+class BrandingForm(PanelForm):
+    name = Text(_l("Agency name"), [NAME], render_kw={"autocomplete": "organization"})
+    logo = FileField(_l("Logo"), render_kw={"accept": "image/png,image/jpeg,image/webp"})
+    remove_logo = BooleanField(_l("Remove the logo"))
+    accent = Text(_l("Accent colour"), [rule(colours.parse)], render_kw={"spellcheck": "false", "autocomplete": "off"})
+    sender_name = Text(_l("Sender name"), [NAME], render_kw={"autocomplete": "off"})
+    support_email = Text(_l("Support e-mail"), [ADDRESS], render_kw={"type": "email", "autocomplete": "off"})
+    timezone = SelectField(_l("Time zone"))
+
+
+def role_name(role: Role) -> str:
+    """A role in words."""
+    return {Role.OWNER: _("Owner"), Role.ADMIN: _("Admin"), Role.MEMBER: _("Member")}[role]

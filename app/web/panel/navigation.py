@@ -1,0 +1,44 @@
+"""What stands around every page of the panel: where one can go, and who one is."""
+
+from typing import Any
+
+from flask import current_app, g, request, url_for
+
+from app.i18n import _
+
+
+def start_url() -> str:
+    """Where the panel begins."""
+    return url_for("panel.show_home" if "panel.show_home" in current_app.view_functions else "panel.show_workspaces")
+
+
+def around_page() -> dict[str, Any]:
+    """The context of `panel/base.html`; nothing of it for those who are not signed in."""
+    if "staff" not in g:
+        return {}
+    return {
+        "panel_nav": [*_items(_work(), None), *_items(_agency(), "agency")],
+        "panel_foot": {"name": g.staff.name, "url": url_for("panel.show_account")},
+        "sign_out_url": url_for("panel.sign_out"),
+    }
+
+
+def _work() -> list[tuple[str, str]]:
+    return [("panel.show_home", _("Home")), ("panel.show_workspaces", _("Workspaces"))]
+
+
+def _agency() -> list[tuple[str, str]]:
+    managed = [("panel.show_branding", _("Branding")), ("panel.show_people", _("People"))]
+    settings = [("panel.show_settings", _("Settings"))]
+    return [("panel.show_apps", _("Apps")), *((managed + settings) if g.staff.manages else [])]
+
+
+def _items(pages: list[tuple[str, str]], group: str | None) -> list[dict[str, Any]]:
+    there = [(endpoint, label) for endpoint, label in pages if endpoint in current_app.view_functions]
+    return [_item(endpoint, label, group) for endpoint, label in there]
+
+
+def _item(endpoint: str, label: str, group: str | None) -> dict[str, Any]:
+    url = url_for(endpoint)
+    below = not url.endswith("/") and request.path.startswith(f"{url}/")
+    return {"label": label, "url": url, "current": request.path == url or below, "count": None, "group": group}

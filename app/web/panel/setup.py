@@ -1,0 +1,77 @@
+"""The first run: whatever is asked of an empty installation leads to the set-up page."""
+
+from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app import runtime
+from app.errors import RateLimited, Refused
+from app.services import setup
+from app.web.panel.access import enter, note_address
+from app.web.panel.forms import SetUpForm
+from app.web.panel.navigation import start_url
+
+first_run = Blueprint("setup", __name__)
+first_run.before_request(note_address)
+STANDING = frozenset({"setup", "static", "healthz", "readyz", "metrics", "l"})  # the vague page is always the same
+DONE = "gatehouse_is_set_up"
+
+
+@first_run.before_app_request
+def lead_to_set_up() -> ResponseReturnValue | None:
+    if request.path.split("/")[1] in STANDING or _is_done():
+        return None
+    return redirect(url_for("setup.show_set_up"), 303)
+
+
+def _is_done() -> bool:
+    """Whether there is an agency: asked of the database until there is one, as none is ever deleted."""
+    if DONE not in current_app.extensions and not setup.is_needed():
+        current_app.extensions[DONE] = True
+    return DONE in current_app.extensions
+
+
+@first_run.get("/")
+def start() -> ResponseReturnValue:
+    return redirect(start_url(), 303)
+
+
+@first_run.get("/setup")
+def show_set_up() -> ResponseReturnValue:
+    return redirect(start_url(), 303) if _is_done() else _page(SetUpForm(), 200)
+
+
+@first_run.post("/setup")
+def create_agency() -> ResponseReturnValue:
+    if _is_done():
+        return redirect(start_url(), 303)
+    form = SetUpForm()
+    form.validate()
+    if not _code_is_right(form) or form.errors:
+        return _page(form, form.status)
+    owner = form.gives(lambda: setup.create(**_given(form)))
+    if owner is None:
+        return _page(form, form.status)
+    enter(owner)
+    return redirect(start_url(), 303)
+
+
+def _code_is_right(form: SetUpForm) -> bool:
+    """Check the code whatever else is wrong, so that everything is said at once; every check counts as a try."""
+    try:
+        if form.code.data:
+            setup.verify(form.code.data)
+    except Refused as refused:
+        form.blame(refused)
+    except RateLimited as limited:
+        form.limit(limited)
+    return not form.errors
+
+
+def _given(form: SetUpForm) -> dict[str, str]:
+    return {name: form.data[name] or "" for name in form.data if name not in ("code", "csrf_token")}
+
+
+def _page(form: SetUpForm, status: int) -> Response:
+    smtp = runtime.current().config.smtp
+    page = render_template("panel/setup/index.html", form=form, mail_server=smtp.host if smtp else None)
+    return make_response(page, status, form.headers)

@@ -1,0 +1,133 @@
+from typing import Any
+
+from flask import g, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.i18n import _
+from app.models import Workspace
+from app.services import members, workflows, workspaces
+from app.web.htmx import fragment
+from app.web.panel import bp
+from app.web.panel.access import go
+from app.web.panel.forms import NameForm
+from app.web.toasts import toast
+
+
+@bp.get("/workspaces")
+def show_workspaces() -> ResponseReturnValue:
+    search, archived = " ".join(request.args.get("q", "").split())[:80], "archived" in request.args
+    page = workspaces.page(
+        g.agency,
+        search=search,
+        archived=archived,
+        after=request.args.get("after"),
+        before=request.args.get("before"),
+    )
+    counts = workspaces.counts(page.items)
+    return render_template("panel/workspaces/index.html", page=page, counts=counts, search=search, archived=archived)
+
+
+@bp.get("/workspaces/new")
+def new_workspace() -> ResponseReturnValue:
+    return _new_dialog(NameForm(formdata=None))
+
+
+@bp.post("/workspaces")
+def create_workspace() -> ResponseReturnValue:
+    form = NameForm()
+    made = form.gives(lambda: workspaces.create(g.agency, form.name.data, by=g.staff))
+    if made is None:
+        return _new_dialog(form)
+    toast(_("Added %(name)s", name=made.name))
+    return go(url_of(made))
+
+
+@bp.get("/workspaces/<workspace_id>")
+def show_workspace(workspace_id: str) -> ResponseReturnValue:
+    workspace = workspaces.get(g.agency, workspace_id)
+    listed, older = workflows.listed(workspace, after=request.args.get("workflows-after"))
+    return render_template(
+        "panel/workspaces/show.html",
+        workspace=workspace,
+        workflows=listed,
+        progress=workflows.progress_of(listed),
+        more_workflows=older,
+        **members_context(workspace),
+    )
+
+
+@bp.get("/workspaces/<workspace_id>/rename")
+def edit_workspace(workspace_id: str) -> ResponseReturnValue:
+    workspace = workspaces.get(g.agency, workspace_id)
+    return _rename_dialog(workspace, NameForm(formdata=None, name=workspace.name))
+
+
+@bp.post("/workspaces/<workspace_id>/rename")
+def rename_workspace(workspace_id: str) -> ResponseReturnValue:
+    workspace = workspaces.get(g.agency, workspace_id)
+    form = NameForm()
+    if not form.does(lambda: workspaces.rename(g.agency, workspace_id, form.name.data, by=g.staff)):
+        return _rename_dialog(workspace, form)
+    toast(_("Renamed to %(name)s", name=workspace.name))
+    return go(url_of(workspace))
+
+
+@bp.get("/workspaces/<workspace_id>/archive")
+def confirm_archive(workspace_id: str) -> ResponseReturnValue:
+    return fragment("panel/workspaces/_archive.html", workspace=workspaces.get(g.agency, workspace_id))
+
+
+@bp.post("/workspaces/<workspace_id>/archive")
+def archive_workspace(workspace_id: str) -> ResponseReturnValue:
+    workspaces.archive(g.agency, workspace_id, by=g.staff)
+    toast(_("Archived the workspace"))
+    return go(url_for("panel.show_workspaces"))
+
+
+@bp.post("/workspaces/<workspace_id>/restore")
+def restore_workspace(workspace_id: str) -> ResponseReturnValue:
+    workspaces.restore(g.agency, workspace_id, by=g.staff)
+    toast(_("Restored the workspace"))
+    return go(url_for("panel.show_workspace", workspace_id=workspace_id))
+
+
+@bp.get("/workspaces/<workspace_id>/workflows/new")
+def new_workflow(workspace_id: str) -> ResponseReturnValue:
+    return _new_workflow_dialog(workspaces.get(g.agency, workspace_id), NameForm(formdata=None))
+
+
+@bp.post("/workspaces/<workspace_id>/workflows")
+def create_workflow(workspace_id: str) -> ResponseReturnValue:
+    workspace = workspaces.get(g.agency, workspace_id)
+    form = NameForm()
+    made = form.gives(lambda: workflows.create(workspace, form.name.data, by=g.staff))
+    if made is None:
+        return _new_workflow_dialog(workspace, form)
+    return go(f"{url_of(workspace)}/workflows/{made.public_id}")
+
+
+def url_of(workspace: Workspace) -> str:
+    """The address of a workspace's page."""
+    return url_for("panel.show_workspace", workspace_id=workspace.public_id)
+
+
+def members_context(workspace: Workspace) -> dict[str, Any]:
+    """What `panel/members/_list.html` needs."""
+    after, before = request.args.get("members-after"), request.args.get("members-before")
+    return {"workspace": workspace, "members": members.page(workspace, after=after, before=before)}
+
+
+def _status(form: NameForm) -> int:
+    return form.status if form.errors else 200
+
+
+def _new_dialog(form: NameForm) -> ResponseReturnValue:
+    return fragment("panel/workspaces/_new.html", status=_status(form), form=form)
+
+
+def _rename_dialog(workspace: Workspace, form: NameForm) -> ResponseReturnValue:
+    return fragment("panel/workspaces/_rename.html", status=_status(form), workspace=workspace, form=form)
+
+
+def _new_workflow_dialog(workspace: Workspace, form: NameForm) -> ResponseReturnValue:
+    return fragment("panel/workspaces/_new_workflow.html", status=_status(form), workspace=workspace, form=form)
