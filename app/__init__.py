@@ -26,7 +26,7 @@ def create_app(config: Config | None = None, *, catalog: Catalog | None = None) 
     config.instance_path.mkdir(parents=True, exist_ok=True)
     runtime = Runtime(
         config=config,
-        catalog=catalog or load(config.apps_dir),
+        catalog=catalog or load(config.apps_dir, loopback_http=config.reaches_loopback),
         keyring=load_keyring(config.keys_path, config.vault_keys),
         egress=egress.Egress(config.egress_allow),
         secret_key=load_secret_key(config.keys_path, config.secret_key),

@@ -59,6 +59,11 @@ class Config:
         return urlsplit(self.base_url).netloc
 
     @property
+    def reaches_loopback(self) -> bool:
+        """Whether outbound calls may stay on this machine, as in the demo and the tests; apps may then use plain http there."""
+        return any(network.is_loopback for network in self.egress_allow)
+
+    @property
     def keys_path(self) -> Path:
         """The folder of the key files."""
         return self.instance_path / "keys"

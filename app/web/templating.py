@@ -11,7 +11,8 @@ from flask import Flask
 from wtforms import Field, SelectField
 
 from app import clock
-from app.i18n import absolute, language, relative, select_locale
+from app.i18n import absolute, language, list_of, relative, select_locale
+from app.services.addresses import masked
 
 TONES = 8
 
@@ -85,9 +86,10 @@ def server_now() -> str:
 def register_templating(app: Flask) -> None:
     """Add our filters and globals."""
     app.extensions["babel"].locale_selector = select_locale
-    for name_filter in (monogram, tone, absolute, iso, wait):
+    for name_filter in (monogram, tone, absolute, iso, wait, masked):
         app.add_template_filter(name_filter)
     app.add_template_filter(relative_now, "relative")
     app.add_template_global(server_now)
     app.add_template_global(control_attributes)
     app.add_template_global(language)
+    app.add_template_global(list_of)
