@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
 from app.errors import Refused
+from app.i18n import _
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 HOST = re.compile(
@@ -17,6 +18,8 @@ LOOPBACK_NAME = "localhost"
 _FORBIDDEN = re.compile(r"[^\x21-\x7e]|[\\\"<>^`{|}]")
 _AUTHORITY = re.compile(r"([a-z]+://)([^/?#]*)(.*)", re.DOTALL)
 _LONGEST = 2048
+_PLACE = r"\{[^{}]*\}"
+_HELD = re.compile(rf"{_PLACE}|[A-Za-z0-9.-]*{_PLACE}(\.[A-Za-z0-9-]+){{2,}}")
 
 
 def placeholders(template: str) -> tuple[str, ...]:
@@ -34,6 +37,14 @@ def in_host(template: str) -> frozenset[str]:
     """Return the names that stand in a template's host."""
     found = _AUTHORITY.fullmatch(template)
     return frozenset(placeholders(found[2])) if found else frozenset()
+
+
+def holds_its_places(template: str) -> bool:
+    """Whether values can only do what they are for: be all of the host, or what stands before its fixed domain."""
+    if leading(template):
+        return PLACEHOLDER.sub("", template, count=1)[:1] in {"", "/", "?"}
+    found = _AUTHORITY.fullmatch(template)
+    return found is None or not placeholders(found[2]) or _HELD.fullmatch(found[2]) is not None
 
 
 def is_loopback(host: str) -> bool:
@@ -67,7 +78,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
         text = values.get(found[1], "")
         if any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
-            raise Refused("A value can't hold line breaks or control characters.", field=found[1])
+            raise Refused(_("A value can't hold line breaks or control characters."), field=found[1])
         return text
 
     return PLACEHOLDER.sub(value, template)
@@ -82,15 +93,15 @@ def expand(template: str, values: Mapping[str, str], *, loopback_http: bool = Fa
     if start:
         origin, rest = _origin(start, values.get(start, ""), loopback_http=loopback_http), template[len(start) + 2 :]
         if rest[:1] not in {"", "/", "?"}:
-            raise Refused("This address can't be used.", field=start)
+            raise Refused(_("This address can't be used."), field=start)
     else:
         found = _AUTHORITY.fullmatch(template)
         if found is None:
-            raise Refused("This address can't be used.")
+            raise Refused(_("This address can't be used."))
         origin, rest = found[1] + PLACEHOLDER.sub(lambda place: _host(place[1], values), found[2]), found[3]
     address = origin + PLACEHOLDER.sub(lambda place: _encoded(place[1], values), rest)
     if fault(address, loopback_http=loopback_http):
-        raise Refused("This address can't be used.")
+        raise Refused(_("This address can't be used."))
     return address
 
 
@@ -98,19 +109,19 @@ def _origin(name: str, value: str, *, loopback_http: bool) -> str:
     origin = value.removesuffix("/")
     parts = urlsplit(origin) if not fault(origin, loopback_http=loopback_http) else None
     if parts is None or parts.path or parts.query or parts.fragment or "?" in origin or "#" in origin:
-        raise Refused("This is not the address of a server.", field=name)
+        raise Refused(_("This is not the address of a server."), field=name)
     return origin
 
 
 def _host(name: str, values: Mapping[str, str]) -> str:
     value = values.get(name, "")
     if not HOST.fullmatch(value):
-        raise Refused("Only letters, digits and hyphens can stand here.", field=name)
+        raise Refused(_("Only letters, digits and hyphens can stand here."), field=name)
     return value
 
 
 def _encoded(name: str, values: Mapping[str, str]) -> str:
     value = values.get(name, "")
     if value in {".", ".."}:
-        raise Refused("This can't be part of an address.", field=name)
+        raise Refused(_("This can't be part of an address."), field=name)
     return quote(value, safe="")

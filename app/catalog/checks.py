@@ -15,6 +15,7 @@ Problem = tuple[Path, str]
 KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LONGEST = {"name": 60, "category": 40}
+SHOWN = ("label", "example", "help", "prefix", "suffix")
 IN_AUTHORIZE = frozenset(
     {"client_id", "redirect_uri", "state", "scope", "nonce", "code_challenge", "code_challenge_method", "response_mode"}
 )
@@ -25,6 +26,7 @@ RENAMABLE = IN_AUTHORIZE | IN_TOKEN | {"grant_type", "response_type"}
 def problems(app: App) -> Iterator[Problem]:
     """Yield what is wrong with an app whose types are right, each with its path."""
     yield from _about(app)
+    yield from _shown(app)
     yield from _fields(app)
     yield from _actions(app)
     yield from _methods(app)
@@ -40,6 +42,23 @@ def _about(app: App) -> Iterator[Problem]:
         text = getattr(app, name)
         if not text.strip() or len(text) > most or not text.isprintable():
             yield (name,), f"{name} must be 1 to {most} printable characters"
+
+
+def _shown(app: App) -> Iterator[Problem]:
+    """Text that is shown holds no control or format characters: they could make it read as something else."""
+    texts: list[tuple[Path, str]] = [(("scopes", scope), label) for scope, label in app.scopes.items()]
+    texts += [(("actions", place, "name"), action.name) for place, action in enumerate(app.actions)]
+    typed = app.api_key.fields if app.api_key else ()
+    for place, one in enumerate((*app.fields, *typed)):
+        own = place < len(app.fields)
+        here: Path = ("fields", place) if own else ("api_key", "fields", place - len(app.fields))
+        texts += [((*here, name), getattr(one, name)) for name in SHOWN]
+    for name, method in (("oauth2", app.oauth2), ("api_key", app.api_key)):
+        if method:
+            texts += [((name, "steps"), step) for step in (*method.steps, method.instructions)]
+    for path, text in texts:
+        if not text.isprintable():
+            yield path, "this text holds a line break or a character that does not show"
 
 
 def _methods(app: App) -> Iterator[Problem]:
@@ -139,8 +158,8 @@ def _params(oauth2: OAuth2) -> Iterator[Problem]:
 def _identity(oauth2: OAuth2, identity: Identity) -> Iterator[Problem]:
     here: Path = ("oauth2", "identity")
     if identity.special:
-        if identity.special not in special.IDENTITIES:
-            yield (*here, "special"), f"there is no identity “{identity.special}”"
+        if identity.special not in special.IDENTITIES or identity.source is not Source.TOKEN_RESPONSE:
+            yield (*here, "special"), f"there is no identity “{identity.special}” in a token_response"
     elif not identity.id:
         yield here, "oauth2.identity.id is missing: whose account is it?"
     if identity.source is Source.API and not identity.url:

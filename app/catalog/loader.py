@@ -15,6 +15,7 @@ from app.catalog.lines import line_of, locate
 from app.catalog.reader import build
 from app.catalog.schema import App
 from app.errors import NotFound
+from app.i18n import _
 
 BUILT_IN = Path(__file__).with_name("apps")
 LARGEST = 64 * 1024
@@ -48,7 +49,7 @@ class Catalog:
         """Find an app by its key; NotFound."""
         app = self._apps.get(key)
         if app is None:
-            raise NotFound("There is no such app in the catalog.")
+            raise NotFound(_("There is no such app."))
         return app
 
     def find(self, key: str) -> App | None:

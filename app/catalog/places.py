@@ -112,6 +112,9 @@ def _address(app: App, path: Path, template: str, known: Known) -> Iterator[Prob
         if one is None and name in addresses.in_host(template):
             yield path, f"{{{name}}} can't stand in a host"
             return
+    if not addresses.holds_its_places(template):
+        yield path, f"in “{template}” a value could change the host: it must be all of it, or end before a fixed domain"
+        return
     start = addresses.leading(template)
     one = known.get(start)
     if start and not (isinstance(one, Keep) and one.pattern.startswith(("https://", "http://127.0.0.1"))):

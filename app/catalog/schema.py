@@ -12,6 +12,7 @@ from enum import StrEnum
 from app.catalog import addresses
 from app.catalog.protocol import NOTHING, Identity, Keep, OAuth2, Revoke, nothing
 from app.errors import NotFound, Refused
+from app.i18n import _
 
 TONES = 8
 CREDENTIALS = frozenset({"access_token", "refresh_token", "token", "client_id", "client_secret"})  # from the caller
@@ -51,10 +52,12 @@ class Field:
             value = value.removeprefix("https://").removeprefix("http://").rstrip("/").removesuffix(self.suffix).lower()
         value = value or self.default
         if not value and self.required:
-            raise Refused(f"{self.label} is needed.", field=self.name)
+            raise Refused(_("%(label)s is needed.", label=self.label), field=self.name)
         if value and self.pattern and not re.fullmatch(self.pattern, value):
-            hint = f" For example: {self.example}" if self.example else ""
-            raise Refused(f"This does not look like {self.label}.{hint}", field=self.name)
+            message = _("This does not look right.")
+            if self.example:
+                message = _("This does not look right. For example: %(example)s", example=self.example)
+            raise Refused(message, field=self.name)
         return value
 
 
@@ -121,9 +124,8 @@ class App:
     @property
     def monogram(self) -> str:
         """Return the two letters of its tile: the initials of two words, else how the name begins."""
-        words = re.findall(r"[^\W_]+", self.name)
-        letters = words[0][:1] + words[1][:1] if len(words) > 1 and len(words[0]) > 1 else self.name[:2]
-        return (letters if len(words) > 1 else letters.capitalize()).strip()
+        first, *others = self.name.split()
+        return first[0] + others[0][0] if others else self.name[:2].capitalize()
 
     @property
     def tone(self) -> int:
@@ -135,7 +137,7 @@ class App:
         for action in self.actions:
             if action.key == key:
                 return action
-        raise NotFound(f"{self.name} has no action “{key}”.")
+        raise NotFound(_("%(app)s has no such action.", app=self.name))
 
     def scope_label(self, scope: str) -> str:
         """Say a scope in plain language; one that the catalog does not know stays as it is."""
@@ -166,7 +168,7 @@ class App:
     def value(self, name: str, values: Mapping[str, str]) -> str:
         """Return the checked value for one place: as given, else its default; Refused if it does not fit or is missing."""
         given = values.get(name, "")
-        if name in CREDENTIALS:
+        if name in CREDENTIALS and given:
             return given
         for known in (*self.fields, *(self.api_key.fields if self.api_key else ())):
             if known.name == name:
@@ -176,7 +178,7 @@ class App:
                 value = given or kept.default
                 if re.fullmatch(kept.pattern, value):
                     return value
-        raise Refused("A part of this address is missing or does not fit.", field=name)
+        raise Refused(_("A part of this address is missing or does not fit."), field=name)
 
     def headers(self, values: Mapping[str, str], *, auth: str | None = None) -> dict[str, str]:
         """Return the headers that authorize a call to the app; `auth` takes the place of the app's own."""
