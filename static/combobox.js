@@ -5,7 +5,8 @@
   const ADDRESS = /^[^\s@<>"(),;:\\]+@[^\s@.]+(\.[^\s@.]+)+$/;
 
   const listOf = (input) => document.getElementById(input.getAttribute("aria-controls"));
-  const shownOptions = (list) => [...list.querySelectorAll("[role='option']")].filter((option) => !option.closest("[hidden]"));
+  const isShown = (option) => !option.closest("[role='option'][hidden], [role='group'][hidden]");
+  const shownOptions = (list) => [...list.querySelectorAll("[role='option']")].filter(isShown);
   const isOpen = (input) => input.getAttribute("aria-expanded") === "true";
 
   function filter(input) {

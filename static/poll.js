@@ -23,30 +23,36 @@
     const fields = [...target.querySelectorAll("input[id], textarea[id]")];
     return fields
       .filter((field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked)
-      .map(({ id, value, checked }) => ({ id, value, checked }));
+      .map(({ id, value, checked, selectionStart, selectionEnd }) => ({ id, value, checked, selectionStart, selectionEnd }));
   }
 
+  // For what has no id of its own: what it is, what it says, and where
+  const signature = (element) => [element.tagName, element.textContent, element.parentElement.closest("[id]")?.id].join("|");
+
   function keep(target) {
-    const focusable = [...target.querySelectorAll(FOCUSABLE)];
     return {
       id: target.id,
       open: [...target.querySelectorAll("details[id][open]")].map(({ id }) => id),
       fields: changedFields(target),
-      focus: focusable.indexOf(document.activeElement),
+      focus: target.contains(document.activeElement) ? signature(document.activeElement) : null,
     };
+  }
+
+  function refill({ id, value, checked, selectionStart, selectionEnd }) {
+    const field = document.getElementById(id);
+    if (!field || field.type === "file") return;
+    field.value = value;
+    field.checked = checked;
+    if (field === document.activeElement && selectionStart !== null) field.setSelectionRange?.(selectionStart, selectionEnd);
   }
 
   function restore(root, { open, fields, focus }) {
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-    for (const { id, value, checked } of fields) {
-      const field = document.getElementById(id);
-      if (!field || field.type === "file") continue;
-      field.value = value;
-      field.checked = checked;
+    if (focus && !root.contains(document.activeElement)) {
+      const same = [...root.querySelectorAll(FOCUSABLE)].filter((element) => signature(element) === focus);
+      if (same.length === 1) same[0].focus({ preventScroll: true }); // never a neighbour that does something else
     }
-    if (focus >= 0 && !root.contains(document.activeElement)) {
-      root.querySelectorAll(FOCUSABLE)[focus]?.focus({ preventScroll: true });
-    }
+    fields.forEach(refill);
   }
 
   document.addEventListener("compositionstart", () => { composing = true; });

@@ -13,9 +13,8 @@
     if (!button) return;
     const field = document.getElementById(button.dataset.secret);
     const showing = field.type === "text";
-    button.dataset.showLabel ??= button.textContent;
+    button.dataset.showLabel ??= button.firstChild.data;
     field.type = showing ? "password" : "text";
-    button.textContent = showing ? button.dataset.showLabel : button.dataset.hideLabel;
-    button.setAttribute("aria-pressed", String(!showing));
+    button.firstChild.data = showing ? button.dataset.showLabel : button.dataset.hideLabel;
   });
 })();

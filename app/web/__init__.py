@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from flask import Blueprint, Flask
 
 from app import extensions
+from app.web.compression import register_compression
 from app.web.errors import register_errors
 from app.web.security import register_security
 from app.web.sessions import BrowserSessions
@@ -22,6 +23,7 @@ def register_web(app: Flask) -> None:
     app.session_interface = BrowserSessions()
     extensions.htmx.init_app(app)  # by its module: app.web.htmx is ours
     register_static(app)
+    register_compression(app)
     register_security(app)
     register_errors(app)
     register_templating(app)

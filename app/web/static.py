@@ -17,6 +17,8 @@ import brotli  # type: ignore[import-untyped]
 from flask import Flask, current_app
 from whitenoise import WhiteNoise
 
+from app.web.stylesheet import minified, used_only, words_in
+
 ROOT = Path(__file__).resolve().parent.parent.parent / "static"
 VENDOR = ("bootstrap.min.css", "bootstrap.min.js", "htmx.min.js", "popper.min.js")
 TYPES = {".css", ".js", ".svg", ".png", ".ico"}
@@ -31,6 +33,7 @@ PANEL = (
     *("dialog.js", "combobox.js", "cooldown.js", "secret.js", "copy.js"),
 )
 BUNDLES = {"style.css": STYLES, "client.js": CLIENT, "portal.js": PORTAL, "panel.js": PANEL}
+SOURCES = (("templates", "*.html"), ("app/web", "*.py"))  # where the classes of client pages stand
 
 
 class StaticFilesMissing(RuntimeError):
@@ -46,7 +49,8 @@ def read_tree(root: Path) -> dict[str, bytes]:
         )
     paths = sorted(path for path in root.rglob("*") if path.is_file() and path.suffix in TYPES)
     tree = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
-    return tree | {name: bundled(tree, parts) for name, parts in BUNDLES.items()}
+    bundles = {name: bundled(tree, parts) for name, parts in BUNDLES.items()}
+    return tree | bundles | {"client.css": client_stylesheet(tree)}
 
 
 def bundled(tree: dict[str, bytes], parts: tuple[str, ...]) -> bytes:
@@ -54,6 +58,17 @@ def bundled(tree: dict[str, bytes], parts: tuple[str, ...]) -> bytes:
     separator = b"\n;" if parts[0].endswith(".js") else b"\n"
     lines = separator.join(tree[part] for part in parts).splitlines(keepends=True)
     return b"".join(line for line in lines if b"# sourceMappingURL=" not in line[:40])
+
+
+@cache
+def _words() -> frozenset[str]:
+    return words_in(path for folder, pattern in SOURCES for path in (ROOT.parent / folder).rglob(pattern))
+
+
+def client_stylesheet(tree: dict[str, bytes]) -> bytes:
+    """Bootstrap as far as it is used, and our theme: less than half of style.css."""
+    bootstrap, theme = (tree[name].decode() for name in STYLES)
+    return (used_only(bootstrap, _words()) + minified(theme)).encode()
 
 
 def digest_of(tree: dict[str, bytes]) -> str:
