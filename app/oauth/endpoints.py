@@ -46,11 +46,14 @@ class Endpoints:
         return cls(**json.loads(written))
 
     def issued_by(self, issuer: object, *, tenant: object = None) -> bool:
-        """Whether an issuer is this one, compared as plain text (RFC 9207 2.4)."""
-        expected = self.issuer
-        if _TENANT in expected and isinstance(tenant, str) and _UUID.fullmatch(tenant):
-            expected = expected.replace(_TENANT, tenant)
-        return isinstance(issuer, str) and bool(expected) and hmac.compare_digest(issuer.encode(), expected.encode())
+        """Whether an issuer is this one, compared as plain text (RFC 9207 2.4); for many tenants, that of `tenant` if given."""
+        if not isinstance(issuer, str) or not self.issuer:
+            return False
+        before, many, after = self.issuer.partition(_TENANT)
+        if not many:
+            return hmac.compare_digest(issuer.encode(), self.issuer.encode())
+        found = issuer.removeprefix(before).removesuffix(after)
+        return issuer == before + found + after and bool(_UUID.fullmatch(found)) and tenant in {None, found}
 
 
 def resolve(app: App, fields: Mapping[str, str]) -> Endpoints:

@@ -36,7 +36,7 @@ def verify(
     """Return the claims of an id_token meant for this client and this flow; raises OAuthError(MISMATCH) for any other."""
     claims = _claims(id_token, endpoints.jwks, sorted(SIGNED.intersection(algorithms)))
     fine = (
-        endpoints.issued_by(claims.get("iss"), tenant=claims.get("tid"))
+        endpoints.issued_by(claims.get("iss"), tenant=str(claims.get("tid")))
         and _is_audience(claims, client_id)
         and _is_current(claims, at)
         and (nonce is None or _same(claims.get("nonce"), nonce))
