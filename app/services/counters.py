@@ -22,7 +22,7 @@ def hit(key: str, *, at: datetime, window: timedelta, limit: int) -> bool:
         statement = statement.on_conflict_do_update(
             index_elements=["key", "window"], set_={"count": Counter.count + 1}, where=Counter.count < limit
         )
-        return session.execute(statement).rowcount == 1  # type: ignore[attr-defined,no-any-return]
+        return session.scalar(statement.returning(Counter.count)) is not None
 
 
 def seconds_left(*, at: datetime, window: timedelta) -> int:

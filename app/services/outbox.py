@@ -1,20 +1,31 @@
-"""Work that leaves the process: written with its cause, done by the worker."""
+"""Work that leaves the process: written with its cause, done by the worker; `claims` is the worker's side of it."""
 
+import threading
+import weakref
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Insert
+from sqlalchemy import Insert, event, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
+from app.database import transaction
 from app.extensions import db
 from app.models import OutboxItem, OutboxState
+
+BATCH = 500  # rows a transaction at most
+WAITING = (OutboxState.QUEUED, OutboxState.RETRY)
+STUCK = (*WAITING, OutboxState.DEAD, OutboxState.HELD)
+
+wakers: weakref.WeakSet[threading.Event] = weakref.WeakSet()  # set when work was committed in this process
 
 
 def put(kind: str, key: str, *, agency_id: int, at: datetime, due_at: datetime | None = None, **payload: Any) -> bool:
     """Write one piece of work; false if this cause has written it already. The payload holds ids, never text or secrets."""
     session = db.session()
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    statement: Insert = (
+    statement = (
         dialect.insert(OutboxItem)
         .values(
             kind=kind,
@@ -28,5 +39,47 @@ def put(kind: str, key: str, *, agency_id: int, at: datetime, due_at: datetime |
             created_at=at,
         )
         .on_conflict_do_nothing(index_elements=["kind", "key"])
+        .returning(OutboxItem.id)
     )
-    return session.execute(statement).rowcount == 1  # type: ignore[attr-defined,no-any-return]
+    session.info["outbox"] = True
+    return session.scalar(statement) is not None
+
+
+def retry_now(kind: str, key: str, *, at: datetime) -> bool:
+    """“Try again”: due at once, with all its attempts before it; false if it is in hand, done or unknown."""
+    values = {"state": OutboxState.RETRY, "due_at": at, "attempts": 0, "finished_at": None, "error": None}
+    with transaction() as session:
+        session.info["outbox"] = True
+        moved = session.execute(
+            update(OutboxItem)
+            .where(OutboxItem.kind == kind, OutboxItem.key == key, OutboxItem.state.in_(STUCK))
+            .values(values)
+            .execution_options(synchronize_session=False)
+        )
+        return moved.rowcount == 1  # type: ignore[attr-defined,no-any-return]
+
+
+def hurry(kinds: Collection[str], errors: Collection[str], *, at: datetime) -> None:
+    """Make due what only waits because of these errors: for when their cause is known to be gone."""
+    waiting = (
+        select(OutboxItem.id)
+        .where(OutboxItem.kind.in_(kinds), OutboxItem.state == OutboxState.RETRY, OutboxItem.error.in_(errors))
+        .where(OutboxItem.due_at > at)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    moved = BATCH
+    while moved == BATCH:
+        with transaction() as session:
+            statement = update(OutboxItem).where(OutboxItem.id.in_(waiting)).values(due_at=at)
+            result = session.execute(statement.execution_options(synchronize_session=False))
+            moved = result.rowcount  # type: ignore[attr-defined]
+
+
+def _wake(session: Session) -> None:
+    if session.info.pop("outbox", False):
+        for waker in list(wakers):
+            waker.set()
+
+
+event.listen(Session, "after_commit", _wake)

@@ -1,0 +1,92 @@
+"""A client's browser at an installation whose apps the independent provider stands behind."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from app.config import Config
+from app.models import ConnectionRequest, Staff, Workflow, Workspace
+from app.services import link_tokens
+from tests import factories
+from tests.support.catalog_apps import CatalogApps
+from tests.support.consent import consent
+from tests.support.provider import Person, Provider
+
+STEPS = (("northdesk", "find_ticket"), ("postwave", "send_campaign"))
+
+
+@pytest.fixture
+def config(tmp_path: Path, database_url: str, apps: CatalogApps) -> Config:
+    return factories.config(tmp_path, database_url, apps_dir=apps.folder, oauth_clients=apps.oauth_clients)
+
+
+@pytest.fixture
+def catalog() -> None:
+    """The installation reads its own apps."""
+
+
+@dataclass
+class Visitor:
+    """A client's browser, and the way through the provider's pages."""
+
+    web: FlaskClient
+
+    def open(self, asked: ConnectionRequest) -> str:
+        """Follow the link of the mail; returns the address of the page that it opens."""
+        assert asked.bundle is not None
+        answer = self.web.get(f"/l/{link_tokens.of(asked.bundle)}")
+        assert answer.status_code == 303, answer.status_code
+        return answer.headers["Location"]
+
+    def start(self, page: str, asked: ConnectionRequest, **fields: str) -> TestResponse:
+        """Press “Connect”."""
+        return self.post(f"{page}/requests/{asked.public_id}/start", **fields)
+
+    def post(self, address: str, **fields: str) -> TestResponse:
+        token = self.token()
+        return self.web.post(address, data={"csrf_token": token, **fields}, headers={"HX-Request": "true"})
+
+    def token(self) -> str:
+        """The CSRF token of the page that was opened last."""
+        return self._token
+
+    def get(self, page: str) -> str:
+        answer = self.web.get(page)
+        assert answer.status_code == 200, answer.status_code
+        self._token = answer.text.split('"X-CSRFToken": "')[1].split('"')[0]
+        return answer.text
+
+    def approve(self, started: TestResponse, person: Person, **choice: object) -> TestResponse:
+        """Sign in and decide at the provider, and come back."""
+        assert started.status_code == 200, started.text
+        back = consent(started.headers["HX-Redirect"], person, **choice)  # type: ignore[arg-type]
+        address = urlsplit(back.pop("redirect_uri")).path
+        return self.web.get(address, query_string=back)
+
+    _token: str = ""
+
+
+@pytest.fixture
+def visitor(client: FlaskClient, apps: CatalogApps) -> Visitor:
+    apps.register(lambda key: f"{factories.BASE_URL}/oauth/callback/shared-{key}")
+    return Visitor(client)
+
+
+@pytest.fixture
+def person(provider: Provider) -> Person:
+    return provider.people["ann"]
+
+
+@pytest.fixture
+def workflow(workspace: Workspace, owner: Staff) -> Workflow:
+    return factories.make_workflow(workspace, owner, *STEPS)
+
+
+@pytest.fixture
+def asked(workflow: Workflow, owner: Staff) -> list[ConnectionRequest]:
+    """Northdesk and Postwave, sent to Priya."""
+    return factories.make_sent(workflow, owner)
