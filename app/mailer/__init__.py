@@ -1,0 +1,1 @@
+"""Mail: what is written, and the ways out for it."""

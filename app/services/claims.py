@@ -1,0 +1,176 @@
+"""Pieces of work in workers' hands: taken, and settled once; `leases` says how long a hand may hold them.
+
+Each claim raises the row's `fence`; who holds an older one can settle nothing any more.
+"""
+
+import secrets
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, or_, select, tuple_, update
+
+from app.database import transaction
+from app.extensions import db
+from app.models import OutboxItem, OutboxState
+from app.services.outbox import BATCH, WAITING
+
+LEASE = timedelta(seconds=90)
+MOST_ATTEMPTS = 20
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=6)  # twenty attempts take three days
+IN_HAND = (OutboxState.CLAIMED, OutboxState.TRANSMITTING)
+AS_TOLD = {"synchronize_session": False}
+
+
+class Failed(Exception):
+    """An attempt failed; `error` is a code of ours, `detail` figures alone, never text from outside.
+
+    `permanent` ends it; `ambiguous`: it may have taken effect all the same; `down`: others would fail alike just now.
+    """
+
+    def __init__(
+        self,
+        error: str,
+        detail: str | None = None,
+        *,
+        permanent: bool = False,
+        ambiguous: bool = False,
+        down: bool = False,
+    ) -> None:
+        super().__init__(error)
+        self.error, self.detail = error, detail
+        self.permanent, self.ambiguous, self.down = permanent, ambiguous, down
+
+
+class Postponed(Exception):
+    """It may not be done before `until`; that is no failure."""
+
+    def __init__(self, error: str, until: datetime) -> None:
+        super().__init__(error)
+        self.error, self.until = error, until
+
+
+class Superseded(Exception):
+    """What caused it has moved on: there is nothing to do any more."""
+
+
+class LeaseLost(Exception):
+    """Another worker holds the row now: leave it alone."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A row in a worker's hands; `started` says that an earlier attempt may have left something outside."""
+
+    id: int
+    kind: str
+    key: str
+    agency_id: int
+    payload: Mapping[str, Any]
+    attempts: int
+    fence: int
+    started: bool
+
+
+def is_due(kinds: Collection[str], *, at: datetime) -> bool:
+    """Whether `claim` would find anything: a cheap read, for those who ask every second."""
+    return db.session.scalar(select(OutboxItem.id).where(_due(kinds, at)).limit(1)) is not None
+
+
+def claim(kinds: Collection[str], *, at: datetime, limit: int = BATCH) -> list[Claimed]:
+    """Take rows that are due, those due longest first, each for one worker alone."""
+    due = (
+        select(OutboxItem.id)
+        .where(_due(kinds, at))
+        .order_by(OutboxItem.due_at, OutboxItem.id)
+        .limit(min(limit, BATCH))
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    row = OutboxItem
+    taken = (
+        update(row)
+        .where(row.id.in_(select(due.c.id)))
+        .values(state=OutboxState.CLAIMED, fence=row.fence + 1, leased_until=at + LEASE)
+        .returning(
+            row.id, row.kind, row.key, row.agency_id, row.payload, row.attempts, row.fence, row.message.is_not(None)
+        )
+    )
+    with transaction() as session:
+        rows = session.execute(taken, execution_options=AS_TOLD).all()
+    return sorted((Claimed(*each) for each in rows), key=lambda item: item.id)
+
+
+def _due(kinds: Collection[str], at: datetime) -> ColumnElement[bool]:
+    # What nobody put off is due whatever this machine's clock says.
+    fresh = and_(OutboxItem.attempts == 0, OutboxItem.error.is_(None), OutboxItem.due_at <= OutboxItem.created_at)
+    return and_(OutboxItem.kind.in_(kinds), OutboxItem.state.in_(WAITING), or_(OutboxItem.due_at <= at, fresh))
+
+
+# ── Settling ─────────────────────────────────────────────────────────────────
+
+
+def start(item: Claimed, *, at: datetime, **kept: bytes | str) -> None:
+    """Say that from now on it may take effect outside; `kept` is what a second try needs to be the same. LeaseLost."""
+    _settle(item, state=OutboxState.TRANSMITTING, leased_until=at + LEASE, **kept)
+
+
+def done(item: Claimed, *, at: datetime, note: str | None = None) -> None:
+    """It took effect, or is not wanted any more and `note` says why; what was kept of it is shredded. LeaseLost."""
+    _settle(item, state=OutboxState.DONE, finished_at=at, message=None, error=note, error_detail=None)
+
+
+def fail(item: Claimed, failure: Failed, *, at: datetime, hold: bool = False) -> OutboxState:
+    """Leave it for later, longer each time; or dead; or held for staff where that is wished. Says which; LeaseLost."""
+    attempts = item.attempts + 1
+    state = state_after(attempts, failure, hold=hold)
+    _settle(
+        item,
+        state=state,
+        attempts=attempts,
+        due_at=at + wait(attempts),
+        finished_at=None if state is OutboxState.RETRY else at,
+        error="uncertain" if state is OutboxState.HELD else failure.error,
+        error_detail=failure.detail,
+    )
+    return state
+
+
+def state_after(attempts: int, failure: Failed, *, hold: bool) -> OutboxState:
+    """What becomes of a row when that attempt failed."""
+    if failure.ambiguous and hold:
+        return OutboxState.HELD
+    return OutboxState.DEAD if failure.permanent or attempts >= MOST_ATTEMPTS else OutboxState.RETRY
+
+
+def wait(attempts: int) -> timedelta:
+    """How long to leave it after so many attempts: twice as long each time, six hours at most, give or take a quarter."""
+    exact: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 16), LONGEST_WAIT)
+    return exact * secrets.SystemRandom().uniform(0.75, 1.25)
+
+
+def postpone(item: Claimed, *, until: datetime, error: str) -> None:
+    """Leave it queued until a moment, for a reason that people can see; no attempt is counted. LeaseLost."""
+    _settle(item, state=OutboxState.QUEUED, due_at=until, error=error, error_detail=None)
+
+
+def _settle(item: Claimed, **values: Any) -> None:
+    mine = (OutboxItem.id == item.id, OutboxItem.fence == item.fence, OutboxItem.state.in_(IN_HAND))
+    statement = update(OutboxItem).where(*mine).values({"leased_until": None, **values})
+    with transaction() as session:
+        if session.execute(statement, execution_options=AS_TOLD).rowcount != 1:  # type: ignore[attr-defined]
+            raise LeaseLost
+
+
+def give_back(items: Iterable[Claimed]) -> None:
+    """Let others have what was claimed and not begun: a worker that stops does so."""
+    pairs = [(item.id, item.fence) for item in items]
+    again = case((OutboxItem.attempts == 0, OutboxState.QUEUED.value), else_=OutboxState.RETRY.value)
+    statement = (
+        update(OutboxItem)
+        .where(tuple_(OutboxItem.id, OutboxItem.fence).in_(pairs), OutboxItem.state == OutboxState.CLAIMED)
+        .values(state=again, leased_until=None)
+    )
+    with transaction() as session:
+        session.execute(statement, execution_options=AS_TOLD)

@@ -1,0 +1,49 @@
+"""What the worker looks after besides the outbox."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from app import clock, runtime
+from app.services import audit_chain, counters, leases
+from app.services.leases import Watch
+
+
+@dataclass
+class Chore:
+    """Something to be done every so many seconds."""
+
+    every: float
+    do: Callable[[], None]
+    _due: float = field(default=0.0, init=False)
+
+    def is_due(self) -> bool:
+        """Whether its time has come; if so, the next one begins."""
+        now = time.monotonic()
+        if now < self._due:
+            return False
+        self._due = now + self.every
+        return True
+
+
+def of(watch: Watch) -> list[Chore]:
+    """The chores of one worker."""
+    return [Chore(5, lambda: take_over(watch)), Chore(5, link), Chore(3600, forget)]
+
+
+def take_over(watch: Watch) -> None:
+    """Free what workers that died left in their hands."""
+    hold = runtime.current().config.mail_ambiguous == "hold"
+    for mark in watch.lapsed(leases.in_hand()):
+        leases.release(mark, at=clock.now(), hold=hold)
+
+
+def link() -> None:
+    """Link new rows of the audit trail."""
+    audit_chain.link()
+
+
+def forget() -> None:
+    """Drop counts that no limit looks at any more."""
+    counters.forget(before=clock.now() - timedelta(days=1))
