@@ -1,0 +1,34 @@
+"""`flask serve`: the embedded server, with the worker beside it."""
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from app import runtime
+from app.cli import serving
+from app.extensions import db
+from app.services import setup
+from app.worker import start_embedded
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--threads", default=serving.THREADS, show_default=True, type=click.IntRange(1, 256))
+@with_appcontext
+def command(host: str, port: int, threads: int) -> None:
+    """Serve until SIGTERM; requests and mail in flight are finished first."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - the way Flask names
+    config = runtime.current().config
+    code = setup.code() if setup.is_needed() else None
+    db.session.rollback()  # nothing of the start stays open for as long as it serves
+    worker = start_embedded(app) if config.worker == "embedded" else None
+
+    def listening() -> None:
+        click.echo(f"Gatehouse is at {config.base_url} (listening on {host}:{port}).")
+        if code:
+            click.echo(f"Nobody has set it up yet. The set-up code is {code}")
+
+    serving.run(app, host=host, port=port, threads=threads, listening=listening)
+    if worker:
+        worker.stop()
