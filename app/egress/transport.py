@@ -48,7 +48,9 @@ _exchange: ContextVar[_Exchange] = ContextVar("egress_exchange")
 
 
 def system_resolver(host: str, port: int) -> Sequence[str]:
-    """Ask the system for a name's addresses, in its order of preference (RFC 6724)."""
+    """Ask the system for a name's addresses, in its order of preference (RFC 6724); `localhost` is known (RFC 6761 6.3)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return ["127.0.0.1"]
     return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 

@@ -46,10 +46,9 @@ def begin(
     state = secrets.token_urlsafe(32)
     verifier = secrets.token_urlsafe(48) if ways.pkce else None
     nonce = secrets.token_urlsafe(32) if _wants_nonce(ways, asked) else None
-    extra = filled(app, ways.authorize_params, fields)
-    extra |= {"response_mode": ways.response_mode} if ways.response_mode else {}
-    extra |= {"nonce": nonce} if nonce else {}
-    extra |= {"login_hint": login_hint} if login_hint and _is_openid(ways, asked) else {}
+    hint = login_hint if _is_openid(ways, asked) else None
+    ours = {"response_mode": ways.response_mode, "nonce": nonce, "login_hint": hint}
+    extra = filled(app, ways.authorize_params, fields) | {name: value for name, value in ours.items() if value}
     with session(ways, client, deadline=1.0) as authlib:
         url, _ = authlib.create_authorization_url(
             endpoints.authorize,

@@ -87,17 +87,14 @@ def ask(
         return _READ_BY_US
 
     try:
-        url = app.expand(template, values)
-        extra = urlencode(filled(app, params, {**values, **secrets}))
+        with session(ways_of(app), client, deadline=deadline) as authlib:
+            authlib.register_compliance_hook("access_token_response", take)
+            authlib.register_compliance_hook("refresh_token_response", take)
+            call(authlib, app.expand(template, values), urlencode(filled(app, params, {**values, **secrets})))
     except Refused:
         raise TokenError(Fault.MISCONFIGURED) from None
-    with session(ways_of(app), client, deadline=deadline) as authlib:
-        authlib.register_compliance_hook("access_token_response", take)
-        authlib.register_compliance_hook("refresh_token_response", take)
-        try:
-            call(authlib, url, extra)
-        except EgressError as error:
-            raise TokenError(of_egress(error)) from None
+    except EgressError as error:
+        raise TokenError(of_egress(error)) from None
     return answers[0]
 
 

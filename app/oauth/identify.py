@@ -56,27 +56,33 @@ def identify(
 
     `fields` are those typed; what the token kept is added to them.
     """
-    ways, values = ways_of(app), {**fields, **token.kept}
+    values = {**fields, **token.kept}
     try:
         document = _document(app, endpoints, token, nonce=nonce, values=values, client=client, at=at)
-        kept = paths.keep(ways.identity.keep, lambda path: paths.pick(document, path), fields)
-        issuer = endpoints.issuer or origin(app.expand(endpoints.token, values))
+        if ways_of(app).identity.source is Source.ID_TOKEN:
+            issuer = str(document["iss"])
+        else:
+            issuer = endpoints.issuer or origin(app.expand(endpoints.token, values))
+        return _read(ways_of(app).identity, issuer, document, values)
     except Refused:
         raise IdentityError(Fault.MISCONFIGURED) from None
     except EgressError as error:
         raise IdentityError(of_egress(error)) from None
     except OAuthError as error:
         raise IdentityError(error.code, retry_after=error.retry_after) from None
-    if ways.identity.source is Source.ID_TOKEN:
-        issuer = str(document["iss"])
-    if ways.identity.special:
-        stable, label = special.IDENTITIES[ways.identity.special](token.answer)
+
+
+def _read(way: protocol.Identity, issuer: str, document: Any, values: Mapping[str, str]) -> Identity:
+    """Find the account in the answer. Several ids are joined so that no two accounts can read the same."""
+    kept = paths.keep(way.keep, lambda path: paths.pick(document, path), values)
+    if way.special:
+        stable, label = special.IDENTITIES[way.special](document)
         return _identity(issuer, stable, label, "", kept)
     known = {**values, **kept}
-    parts = [_part(document, path, known) for path in ways.identity.id]
+    parts = [_part(document, path, known) for path in way.id]
     stable = parts[0] if len(parts) == 1 else ":".join(quote(part, safe="") for part in parts if all(parts))
-    label = next((found for path in ways.identity.label if (found := _part(document, path, known))), "")
-    return _identity(issuer, stable, label, _part(document, ways.identity.email, known), kept)
+    label = next((found for path in way.label if (found := _part(document, path, known))), "")
+    return _identity(issuer, stable, label, _part(document, way.email, known), kept)
 
 
 def _identity(issuer: str, stable: str, label: str, email: str, kept: Mapping[str, str]) -> Identity:
@@ -94,7 +100,7 @@ def _document(
     values: Mapping[str, str],
     client: ClientCredentials,
     at: datetime,
-) -> Mapping[str, Any]:
+) -> Any:
     ways = ways_of(app)
     if ways.identity.source is Source.TOKEN_RESPONSE:
         return token.answer
@@ -122,7 +128,7 @@ def call(
     at: datetime,
     hide: tuple[Masked | None, ...],
     auth: str | None = None,
-) -> dict[str, Any]:
+) -> Any:
     """Ask an app who it is that calls, under the credential in `values`; raises Refused, EgressError or IdentityError."""
     headers = app.headers(values, auth=way.auth if way.auth is not None else auth)
     headers |= {name: addresses.fill(text, values) for name, text in way.headers.items()}
@@ -132,7 +138,7 @@ def call(
         sent = {"json": {"query": way.graphql}}
     answer = egress.current().request(way.method, app.expand(template, values), headers=headers, **sent)
     document = answer.json() if answer.ok else None
-    if isinstance(document, dict) and paths.holds(way.ok, document) and not (way.graphql and document.get("errors")):
+    if isinstance(document, dict | list) and paths.holds(way.ok, document) and not _has_errors(way, document):
         return document
     note(
         "oauth.identity_refused",
@@ -144,8 +150,13 @@ def call(
     raise IdentityError(_fault(answer, document), retry_after=wait(answer.headers.get("Retry-After"), at))
 
 
+def _has_errors(way: protocol.Identity, document: Any) -> bool:
+    """GraphQL says 200 and then lists what went wrong (GraphQL over HTTP 6.4)."""
+    return bool(way.graphql and paths.pick(document, "errors"))
+
+
 def _fault(answer: Response, document: object) -> Fault:
-    if answer.status in {401, 403} or isinstance(document, dict):
+    if answer.status in {401, 403} or isinstance(document, dict | list):
         return Fault.CREDENTIAL
     return Fault.ERROR if answer.status in {400, 404, 405, 410, 422} else of_status(answer.status)
 
@@ -160,7 +171,7 @@ def _credentials(token: Token, client: ClientCredentials) -> dict[str, str]:
     }
 
 
-def _part(document: Mapping[str, Any], path: str, values: Mapping[str, str]) -> str:
+def _part(document: Any, path: str, values: Mapping[str, str]) -> str:
     """Follow a path in the answer, or take a kept value (`{realm_id}`)."""
     named = addresses.placeholders(path)
     return values.get(named[0], "") if named else paths.text(paths.pick(document, path)).strip()

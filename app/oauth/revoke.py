@@ -67,7 +67,7 @@ def _call(app: App, way: Revoke, client: ClientCredentials, template: str, value
     params = {name: addresses.fill(text, values) for name, text in way.params.items()}
     if way.body is not Body.NONE:
         params[way.token_param] = values["token"]
-    if way.style is RevokeStyle.RFC7009 and way.body is not Body.NONE:
+    if way.style is RevokeStyle.RFC7009 and way.auth is RevokeAuth.CLIENT and not way.headers:
         params["token_type_hint"] = "refresh_token" if values["token"] == values["refresh_token"] else "access_token"
     headers = {name: addresses.fill(text, values) for name, text in way.headers.items()}
     if not headers:
@@ -91,8 +91,8 @@ def _proof(
         return {"Authorization": basic(client)}, {}
     if auth is RevokeAuth.NONE:
         return {}, {}
-    secret = {"client_secret": client.secret} if client.secret and client_auth is not ClientAuth.NONE else {}
-    return {}, {"client_id": client.client_id, **secret}
+    public = not client.secret or (auth is RevokeAuth.CLIENT and client_auth is ClientAuth.NONE)
+    return {}, {"client_id": client.client_id} | ({} if public else {"client_secret": client.secret})
 
 
 def _outcome(way: Revoke, answer: Response) -> RevokeOutcome:
