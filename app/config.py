@@ -45,6 +45,7 @@ class Config:
     worker: str = "embedded"
     secret_key: str | None = field(default=None, repr=False)
     vault_keys: str | None = field(default=None, repr=False)
+    metrics_token: str | None = field(default=None, repr=False)
     argon2_light: bool = False  # tests only: the real parameters cost 0.1 s each
     demo: bool = False  # set by the demo command, never from the environment
 
@@ -113,6 +114,7 @@ class _Reader:
             worker=self.choice("WORKER", "embedded", "external"),
             secret_key=self.secret_key(),
             vault_keys=self.get("VAULT_KEYS"),
+            metrics_token=self.get("METRICS_TOKEN"),
         )
 
     def secret_key(self) -> str | None:

@@ -31,7 +31,10 @@ from app.services import connection_requests, passwords, sending, workflows
 
 BASE_URL = "http://localhost"
 PASSWORD = "a quiet harbour at dawn"
-CLIENTS = {app: (f"{app}-client", f"{app}-secret") for app in ("slack", "hubspot", "google-sheets", "zendesk", "typeform", "xero")}
+CLIENTS = {
+    app: (f"{app}-client", f"{app}-secret")
+    for app in ("slack", "hubspot", "google-sheets", "zendesk", "typeform", "xero")
+}
 
 
 def driver(url: str) -> str:
@@ -87,7 +90,9 @@ def make_workspace(agency: Agency, name: str = "Harbor Dental") -> Workspace:
     return workspace
 
 
-def make_member(workspace: Workspace, email: str = "dana.reyes@harbordental.example", name: str = "Dana Reyes") -> Member:
+def make_member(
+    workspace: Workspace, email: str = "dana.reyes@harbordental.example", name: str = "Dana Reyes"
+) -> Member:
     with across_tenants("a test's setting"), transaction() as session:
         member = Member(
             agency_id=workspace.agency_id, workspace_id=workspace.id, email=email, name=name, created_at=clock.now()
@@ -96,7 +101,9 @@ def make_member(workspace: Workspace, email: str = "dana.reyes@harbordental.exam
     return member
 
 
-def make_workflow(workspace: Workspace, by: Staff, *steps: tuple[str, str], name: str = "New patient intake") -> Workflow:
+def make_workflow(
+    workspace: Workspace, by: Staff, *steps: tuple[str, str], name: str = "New patient intake"
+) -> Workflow:
     """A workflow with these nodes (app, action), whose slots the client provides."""
     workflow = workflows.create(workspace, name, by=by)
     for app_key, action in steps:
@@ -107,12 +114,16 @@ def make_workflow(workspace: Workspace, by: Staff, *steps: tuple[str, str], name
     return workflow
 
 
-def make_request(slot: Slot, by: Staff, *, recipient: str = "priya.nair@harbordental.example", note: str = "") -> ConnectionRequest:
+def make_request(
+    slot: Slot, by: Staff, *, recipient: str = "priya.nair@harbordental.example", note: str = ""
+) -> ConnectionRequest:
     """A queued request."""
     return connection_requests.queue(slot, recipient=recipient, note=note, by=by)
 
 
-def make_sent(workflow: Workflow, by: Staff, *, recipient: str = "priya.nair@harbordental.example") -> list[ConnectionRequest]:
+def make_sent(
+    workflow: Workflow, by: Staff, *, recipient: str = "priya.nair@harbordental.example"
+) -> list[ConnectionRequest]:
     """Requests for all of the workflow's slots, sent."""
     asked = [make_request(slot, by, recipient=recipient) for slot in workflow.slots]
     sending.send(workflow, by=by)

@@ -3,7 +3,6 @@ from enum import StrEnum
 
 from sqlalchemy import Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
-
 from sqlalchemy.schema import ForeignKey
 
 from app.database import InWorkspace, Model, enum_column, new_public_id

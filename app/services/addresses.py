@@ -7,10 +7,13 @@ from email_validator import EmailNotValidError, validate_email
 from app.errors import Refused
 from app.i18n import _
 
+
 def normalise(text: str, *, field: str = "email") -> str:
     """One bare address in lower case; raises Refused with what is wrong."""
     try:
-        checked = validate_email(text.strip(), check_deliverability=False, allow_quoted_local=False, test_environment=True)
+        checked = validate_email(
+            text.strip(), check_deliverability=False, allow_quoted_local=False, test_environment=True
+        )
     except EmailNotValidError:
         raise Refused(_problem(text.strip()), field=field) from None
     address = checked.ascii_email or checked.normalized

@@ -126,7 +126,12 @@ def cancel(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
 
 def withdraw(asked: ConnectionRequest, *, by: Staff, at: datetime) -> None:
     """Cancel within a transaction that holds the workspace's lock; Conflict once it is settled."""
-    values: dict[str, Any] = {"settled_at": at, "generation": ConnectionRequest.generation + 1, "notice": None, "granted_scopes": None}
+    values: dict[str, Any] = {
+        "settled_at": at,
+        "generation": ConnectionRequest.generation + 1,
+        "notice": None,
+        "granted_scopes": None,
+    }
     if not moved(asked, to=Status.CANCELLED, **values):
         raise Conflict(_("This request is already settled."))
     bundles.close_if_settled(asked.bundle, at=at)

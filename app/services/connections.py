@@ -119,7 +119,11 @@ def _free_name(flow: Flow, wanted: str) -> str:
     """The account's name, with a number behind it while another connection of the app has it."""
     same = (Connection.workspace_id == flow.workspace_id, Connection.app_key == flow.app_key)
     key = wanted.strip().casefold()
-    taken = set(db.session.scalars(select(Connection.name_key).where(*same, Connection.name_key.startswith(key, autoescape=True))))
+    taken = set(
+        db.session.scalars(
+            select(Connection.name_key).where(*same, Connection.name_key.startswith(key, autoescape=True))
+        )
+    )
     name, number = wanted, 1
     while name.strip().casefold() in taken:
         number += 1

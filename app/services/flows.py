@@ -292,9 +292,7 @@ def _hold_partial(flow: Flow, grant: Grant, lacking: tuple[str, ...], *, at: dat
     grants.replace_earlier(flow, at=at)
     grants.hold(flow, grant, until=flow.expires_at, at=at)
     _end(flow, FlowStatus.HELD, Notice.PARTIAL, at=at)
-    audit.record(
-        "flow.partial", flow, by=Actor.client(asked.recipient), at=at, app=flow.app_key, missing=list(lacking)
-    )
+    audit.record("flow.partial", flow, by=Actor.client(asked.recipient), at=at, app=flow.app_key, missing=list(lacking))
 
 
 def _end(flow: Flow, status: FlowStatus, outcome: str, *, at: datetime) -> None:

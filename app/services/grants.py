@@ -13,7 +13,7 @@ from app.models import Agency, Flow, FlowStatus
 from app.oauth.client import ClientCredentials
 from app.oauth.endpoints import Endpoints
 from app.oauth.identify import Identity
-from app.oauth.revoke import revoke
+from app.oauth.revoke import RevokeOutcome, revoke
 from app.services import audit, connections, oauth_clients, outbox
 from app.services.audit import SYSTEM
 from app.services.connections import Grant
@@ -49,21 +49,32 @@ def replace_earlier(flow: Flow, *, at: datetime) -> None:
         outbox.retry_now(KIND, held.public_id, at=at)
 
 
+class NotGivenBack(Exception):
+    """The provider could not be asked, or did not say yes; it should be asked again later."""
+
+
 def discard(flow_id: int, *, agency_id: int) -> None:
-    """Give a held grant back at the provider, then shred it. Raises OAuthError when the provider should be asked again later.
+    """Give a held grant back at the provider, then shred it; raises NotGivenBack.
 
     Where that would end other connections of the same account, the provider is not asked.
     """
-    at = clock.now()
     with acting_for(agency_id):
         flow = db.session.scalar(select(Flow).where(Flow.id == flow_id))
         if flow is None or flow.grant is None:
             return
         written = json.loads(open_(runtime.current().keyring, flow.grant, _place(flow)))
         outcome = _give_back(flow, written)
-        with transaction() as session:
-            session.execute(update(Flow).where(Flow.id == flow_id).values(grant=None))
-            audit.record("grant.discarded", flow, by=SYSTEM, at=at, app=flow.app_key, outcome=outcome)
+    if outcome == RevokeOutcome.FAILED:
+        raise NotGivenBack
+    shred(flow_id, agency_id=agency_id, outcome=outcome, at=clock.now())
+
+
+def shred(flow_id: int, *, agency_id: int, outcome: str, at: datetime) -> None:
+    """Destroy a held grant, and record what the provider said of it."""
+    with acting_for(agency_id), transaction() as session:
+        flow = session.get_one(Flow, flow_id)
+        session.execute(update(Flow).where(Flow.id == flow_id).values(grant=None))
+        audit.record("grant.discarded", flow, by=SYSTEM, at=at, app=flow.app_key, outcome=outcome)
 
 
 def _give_back(flow: Flow, written: dict[str, Any]) -> str:

@@ -54,6 +54,4 @@ def shred(secret: Secret) -> None:
 
 
 def _place(secret: Secret) -> Place:
-    return Place(
-        secret.purpose, secret.agency_id, secret.workspace_id, secret.owner, secret.public_id, secret.version
-    )
+    return Place(secret.purpose, secret.agency_id, secret.workspace_id, secret.owner, secret.public_id, secret.version)

@@ -148,6 +148,8 @@ def _check_resend(asked: ConnectionRequest, agency: Agency) -> None:
         raise Conflict(_("This request is already settled."))
     if asked.workflow.archived_at or asked.workflow.workspace.archived_at:
         raise Conflict(_("This workspace is archived."))
+    if asked.status is Status.DECLINED and asked.slot and connection_requests.live_for(asked.slot):
+        raise Conflict(_("A request for this account is already in the queue or pending."))
     if asked.resends >= MOST_RESENDS:
         raise Refused(_("No resends left"))
     connection_requests.check_eligible(agency, scopes.app_of(asked))
@@ -223,5 +225,3 @@ def preview(workflow: Workflow) -> str:
     return ngettext(
         "Sends %(num)s queued request to %(whom)s.", "Sends %(num)s queued requests to %(whom)s.", requests, whom=whom
     )
-
-

@@ -61,7 +61,7 @@ def drop(slot: Slot) -> None:
 
 
 def set_source(slot: Slot, source: Source, *, confirmed: bool = False, by: Staff) -> None:
-    """Say who provides the connection. A live request is cancelled by it, which asks to confirm."""
+    """Say who provides the connection. It cancels a live request and takes a connection out, which asks to confirm."""
     at = clock.now()
     with transaction():
         bundles.lock(slot.workspace_id)
@@ -69,7 +69,11 @@ def set_source(slot: Slot, source: Source, *, confirmed: bool = False, by: Staff
         if slot.source is source:
             return
         withdraw_request(slot, confirmed=confirmed, by=by, at=at)
-        slot.source = source
+        if slot.connection and not confirmed:
+            raise NeedsConfirmation(
+                _("This takes %(name)s out of the workflow; the account stays connected.", name=slot.connection.name)
+            )
+        slot.source, slot.connection_id = source, None
         audit.record("slot.source_changed", slot, by=by, at=at, app=slot.app_key, source=source)
 
 

@@ -8,13 +8,14 @@ from flask import Blueprint, Flask
 from app import extensions
 from app.web.compression import register_compression
 from app.web.errors import register_errors
+from app.web.ops import measure
 from app.web.security import register_security
 from app.web.sessions import BrowserSessions
 from app.web.static import register_static
 from app.web.templating import register_templating
 from app.web.toasts import register_toasts
 
-SURFACES = ("panel", "client", "oauth", "portal")
+SURFACES = ("panel", "client", "oauth", "portal", "ops")
 
 
 def register_web(app: Flask) -> None:
@@ -24,6 +25,7 @@ def register_web(app: Flask) -> None:
     extensions.htmx.init_app(app)  # by its module: app.web.htmx is ours
     register_static(app)
     register_compression(app)
+    measure(app)
     register_security(app)
     register_errors(app)
     register_templating(app)

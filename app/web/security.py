@@ -28,7 +28,7 @@ HEADERS = {
 }
 HSTS = "max-age=31536000"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-ANY_HOST = frozenset({"/healthz", "/readyz"})
+ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 

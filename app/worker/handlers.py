@@ -8,8 +8,9 @@ from typing import Protocol
 
 from app.models import OutboxState
 from app.services import bundle_mail
+from app.services import grants as held_grants
 from app.services.claims import Claimed
-from app.worker import mail
+from app.worker import grants, mail
 
 
 class Settled(Protocol):
@@ -32,4 +33,7 @@ class Handler:
     batch: int = 50
 
 
-HANDLERS = (Handler(bundle_mail.KIND, open=mail.opened, ready=mail.is_ready, settled=bundle_mail.settled),)
+HANDLERS = (
+    Handler(bundle_mail.KIND, open=mail.opened, ready=mail.is_ready, settled=bundle_mail.settled),
+    Handler(held_grants.KIND, open=grants.opened, ready=grants.is_ready, settled=grants.settled),
+)

@@ -8,9 +8,9 @@ from app import clock
 from app.database import enter_tenant
 from app.extensions import db
 from app.services import intake
-from app.web.look import brand_of
 from app.web.errors import link_cannot_be_opened
 from app.web.htmx import is_htmx
+from app.web.look import brand_of
 from app.web.sessions import current_session
 
 bp = Blueprint("client", __name__)

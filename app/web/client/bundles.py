@@ -1,5 +1,7 @@
 """`/connect/<bundle>`: the apps that a client is asked for, and what the client can do with each."""
 
+from typing import Any
+
 from flask import Response, g, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.utils import redirect
@@ -66,7 +68,7 @@ def use_account(bundle_id: str, request_id: str) -> ResponseReturnValue:
     return _back(bundle_id)
 
 
-def _page(bundle_id: str) -> dict[str, object]:
+def _page(bundle_id: str) -> dict[str, Any]:
     """What the page shows: open, its cards; settled, what was connected."""
     bundle: Bundle = g.intake.bundle
     cards = intake.cards(bundle)

@@ -1,0 +1,78 @@
+"""`flask demo`: the main job on embedded parts, with a sandbox provider beside it."""
+
+import ipaddress
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import click
+import waitress
+from flask import Flask
+from flask_migrate import upgrade
+
+from app import create_app
+from app.catalog import load
+from app.cli import demo_data, serving
+from app.config import ROOT, Config
+from app.database import across_tenants
+from app.sandbox import create_sandbox, demo_clients, rewrite
+from app.services import agencies
+from app.web import demo as mailbox
+from app.worker import start_embedded
+
+
+@click.command("demo")
+@click.option("--reset", is_flag=True, help="Forget all that was done in the demo and start over.")
+def command(*, reset: bool) -> None:
+    """Serve the demo and its sandbox provider until interrupted."""
+    port, sandbox_port = _port("PORT", 8000), _port("SANDBOX_PORT", 8001)
+    instance = Path(os.environ.get("GATEHOUSE_INSTANCE_PATH") or ROOT / "instance") / "demo"
+    if reset and instance.exists():
+        shutil.rmtree(instance)
+    app, sandbox = build(instance, port=port, sandbox_port=sandbox_port)
+    with app.app_context():
+        upgrade()
+        with across_tenants("the demo's data is made once"):
+            is_new = not agencies.exist()
+        if is_new:
+            demo_data.make()
+    worker = start_embedded(app)
+    _serve_beside(sandbox, sandbox_port)
+    introduction = demo_data.introduction(f"http://localhost:{port}", f"http://127.0.0.1:{sandbox_port}")
+    serving.run(app, host="127.0.0.1", port=port, listening=lambda: click.echo(introduction))
+    worker.stop()
+
+
+def build(instance: Path, *, port: int, sandbox_port: int) -> tuple[Flask, Flask]:
+    """The demo's application and its sandbox: every OAuth app of the catalog leads to the sandbox, and mail to a folder."""
+    base_url, sandbox_url = f"http://localhost:{port}", f"http://127.0.0.1:{sandbox_port}"
+    catalog = load(None)
+    config = Config(
+        base_url=base_url,
+        instance_path=instance,
+        database_url=f"sqlite:///{instance / 'gatehouse.sqlite3'}",
+        mail_from="requests@northwind.example",
+        oauth_clients=demo_clients(catalog),
+        egress_allow=(ipaddress.ip_network("127.0.0.0/8"),),
+        demo=True,
+    )
+    app = create_app(config, catalog=rewrite(catalog, sandbox_url))
+    app.register_blueprint(mailbox.bp)
+    sandbox = create_sandbox(
+        catalog, base_url=sandbox_url, panel_url=base_url, demo=True, path=instance / "sandbox.json"
+    )
+    return app, sandbox
+
+
+def _serve_beside(sandbox: Flask, port: int) -> None:
+    """Serve the sandbox in threads of this process; it ends with it."""
+    server = waitress.create_server(sandbox, host="127.0.0.1", port=port, threads=8, ident=None)
+    threading.Thread(target=server.run, daemon=True).start()
+
+
+def _port(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise click.ClickException(f"{name} must be a port, 1 to 65535.")
+    return int(text)

@@ -1,0 +1,144 @@
+"""What the demo starts with: an agency, its people, its clients and their workflows, in states worth looking at."""
+
+from datetime import timedelta
+
+from app import clock
+from app.database import acting_for, transaction
+from app.models import Connection, Health, Role, Source, Staff, Workflow, Workspace
+from app.services import agencies, connection_requests, members, sending, staff, workflows, workspaces
+
+AGENCY = "Northwind Studio"
+OWNER, OWNER_EMAIL = "Maya Okafor", "maya@northwind.example"
+TEAMMATE, TEAMMATE_EMAIL = "Tom Achterberg", "tom@northwind.example"
+PASSWORD = "demo demo demo"  # noqa: S105 - printed on the console
+PRIYA, DANA = "priya.nair@harbordental.example", "dana.reyes@harbordental.example"
+
+Step = tuple[str, str, str, str]  # app, action, who is asked ("" for nobody yet), note
+
+
+def make() -> None:
+    """Fill an empty installation."""
+    owner = agencies.create(
+        name=AGENCY,
+        owner_name=OWNER,
+        owner_email=OWNER_EMAIL,
+        password=PASSWORD,
+        support_email="help@northwind.example",
+        sender_address="requests@northwind.example",
+    )
+    with acting_for(owner.agency_id):
+        _look(owner)
+        _harbor_dental(owner)
+        _bluefin(owner)
+        _kestrel(owner)
+        workspaces.create(owner.agency, "Tannery Row", by=owner)
+
+
+def introduction(panel: str, sandbox: str) -> str:
+    """What the console says once the demo is up."""
+    return f"""
+Gatehouse's demo is running.
+
+  Panel      {panel}/panel/
+             sign in as {OWNER_EMAIL}, password “{PASSWORD}”
+  Mail       {panel}/demo/mail   (nothing leaves this machine)
+  Sandbox    {sandbox}   (stands in for every app; accounts are made as you type them)
+
+Begin at Workspaces, Harbor Dental, New patient intake: press “Send to client”, then open the mail.
+Stop with Ctrl-C; your data stays. “make demo-reset” starts over.
+"""
+
+
+def _look(owner: Staff) -> None:
+    with transaction():
+        owner.agency.accent = "#a03c17"
+        owner.agency.timezone = "Europe/Berlin"
+    staff.add(owner.agency, name=TEAMMATE, email=TEAMMATE_EMAIL, role=Role.MEMBER, by=owner)
+
+
+def _workflow(workspace: Workspace, name: str, steps: tuple[Step, ...], *, by: Staff) -> Workflow:
+    """A workflow whose nodes the client provides for; those that name a recipient are in the queue."""
+    workflow = workflows.create(workspace, name, by=by)
+    for app, action, recipient, note in steps:
+        node = workflows.add_node(workflow, app_key=app, action_key=action, by=by)
+        with transaction():
+            node.slot.source = Source.CLIENT if recipient else None
+        if recipient and len(node.slot.nodes) == 1:
+            connection_requests.queue(node.slot, recipient=recipient, note=note, by=by)
+    return workflow
+
+
+def _harbor_dental(owner: Staff) -> None:
+    """The one to begin with: three apps queued for somebody new, one for a member, and the rest still open."""
+    workspace = workspaces.create(owner.agency, "Harbor Dental", by=owner)
+    members.add(workspace, name="Dana Reyes", email=DANA, by=owner)
+    steps = (
+        ("typeform", "new_response", "", ""),
+        (
+            "hubspot",
+            "create_contact",
+            PRIYA,
+            "New patients from the form become contacts, so reception sees them at once.",
+        ),
+        ("hubspot", "create_deal", PRIYA, ""),
+        ("google-sheets", "add_row", PRIYA, ""),
+        (
+            "zendesk",
+            "create_ticket",
+            PRIYA,
+            "When a patient writes through the form, we open a ticket so that nobody is forgotten.",
+        ),
+        ("slack", "send_channel_message", DANA, "We post a line in your front desk channel for every new patient."),
+        ("calendly", "find_event", "", ""),
+        ("twilio", "send_sms", "", ""),
+    )
+    _workflow(workspace, "New patient intake", steps, by=owner)
+    _workflow(workspace, "Recall reminders", (("google-calendar", "create_event", "", ""),), by=owner)
+
+
+def _bluefin(owner: Staff) -> None:
+    """Asked and waiting."""
+    workspace = workspaces.create(owner.agency, "Bluefin Logistics", by=owner)
+    steps = (
+        ("xero", "create_invoice", "ops@bluefin-logistics.example", "We draft the invoices, you approve them."),
+        ("slack", "send_channel_message", "ops@bluefin-logistics.example", ""),
+    )
+    workflow = _workflow(workspace, "Fleet invoicing", steps, by=owner)
+    sending.send(workflow, by=owner)
+
+
+def _kestrel(owner: Staff) -> None:
+    """Published; one of its accounts broke."""
+    workspace = workspaces.create(owner.agency, "Kestrel Coffee", by=owner)
+    workflow = _workflow(
+        workspace,
+        "Wholesale orders",
+        (("hubspot", "create_deal", "", ""), ("mailchimp", "add_subscriber", "", "")),
+        by=owner,
+    )
+    at = clock.now() - timedelta(days=4)
+    with transaction() as session:
+        for slot in workflow.slots:
+            broken = slot.app_key == "hubspot"
+            connection = Connection(
+                agency_id=workspace.agency_id,
+                workspace_id=workspace.id,
+                app_key=slot.app_key,
+                name="orders@kestrelcoffee.example",
+                health=Health.ERROR if broken else Health.ACTIVE,
+                health_reason="grant_ended" if broken else None,
+                owner_email="orders@kestrelcoffee.example",
+                issuer=f"https://{slot.app_key}.example",
+                external_id="kestrel",
+                account="orders@kestrelcoffee.example",
+                created_at=at,
+                updated_at=at,
+            )
+            session.add(connection)
+            session.flush()
+            slot.connection_id = connection.id
+            slot.source = Source.CLIENT
+    workflow.version, workflow.published_at = 1, at
+
+
+__all__ = ["introduction", "make"]

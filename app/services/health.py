@@ -1,0 +1,51 @@
+"""Whether this installation can do its work: its database, its schema, its keys."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.database import across_tenants
+from app.extensions import db
+from app.models import OutboxItem
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+
+
+@cache
+def newest_schema() -> str:
+    """The revision that this version of the code needs."""
+    settings = AlembicConfig()
+    settings.set_main_option("script_location", str(MIGRATIONS))
+    return ScriptDirectory.from_config(settings).get_current_head() or ""
+
+
+def schema_of(engine: Engine) -> str:
+    """The revision that the database is at; empty when it has never been migrated."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def problems() -> list[str]:
+    """What keeps it from working, each in one sentence; an empty list when it is ready."""
+    try:
+        found = schema_of(db.engine)
+    except SQLAlchemyError:
+        return ["The database can't be reached."]
+    if found != newest_schema():
+        return [f"The database is at schema {found or 'none'}, not {newest_schema()}: run flask db upgrade."]
+    return []
+
+
+def outbox_depth() -> Mapping[str, int]:
+    """How many pieces of work there are in each state that still matters."""
+    with across_tenants("figures of the whole installation"):
+        rows = db.session.execute(
+            select(OutboxItem.state, func.count()).where(OutboxItem.finished_at.is_(None)).group_by(OutboxItem.state)
+        )
+        return {str(state): count for state, count in rows}

@@ -1,0 +1,76 @@
+"""For those who run an installation: is it alive, is it ready, what are its figures."""
+
+import hmac
+import ipaddress
+import time
+
+from flask import Blueprint, Flask, Response, abort, current_app, g, request
+from flask.typing import ResponseReturnValue
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from app.config import Config
+from app.services import health
+
+bp = Blueprint("ops", __name__)
+
+registry = CollectorRegistry()
+answered = Counter(
+    "gatehouse_http_responses", "Answers by endpoint and status.", ["endpoint", "status"], registry=registry
+)
+took = Histogram("gatehouse_http_seconds", "How long answers took, by endpoint.", ["endpoint"], registry=registry)
+waiting = Gauge(
+    "gatehouse_outbox_items", "Work in the outbox that is not finished, by state.", ["state"], registry=registry
+)
+
+
+@bp.get("/healthz")
+def healthz() -> ResponseReturnValue:
+    """Answer as long as the process does."""
+    return _text("ok\n", 200)
+
+
+@bp.get("/readyz")
+def readyz() -> ResponseReturnValue:
+    """Answer 200 when requests can be served, else 503 with the reason."""
+    found = health.problems()
+    return _text("\n".join(found or ["ok"]) + "\n", 503 if found else 200)
+
+
+@bp.get("/metrics")
+def metrics() -> ResponseReturnValue:
+    """Give the figures in Prometheus' format, to this machine itself or to whoever has the token."""
+    if not _may_read():
+        abort(404)
+    waiting.clear()
+    for state, count in health.outbox_depth().items():
+        waiting.labels(state).set(count)
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_read() -> bool:
+    config: Config = current_app.config["GATEHOUSE"]
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if config.metrics_token:
+        return scheme == "Bearer" and hmac.compare_digest(given.encode(), config.metrics_token.encode())
+    came_through_proxy = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "Via"))
+    return not came_through_proxy and ipaddress.ip_address(request.remote_addr or "0.0.0.0").is_loopback  # noqa: S104 - no address
+
+
+def _text(body: str, status: int) -> Response:
+    return Response(body, status, content_type="text/plain; charset=utf-8")
+
+
+def measure(app: Flask) -> None:
+    """Count every answer and how long it took."""
+
+    @app.before_request
+    def begin() -> None:
+        g.began = time.monotonic()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        endpoint = request.endpoint or "none"
+        answered.labels(endpoint, response.status_code).inc()
+        if "began" in g:
+            took.labels(endpoint).observe(time.monotonic() - g.began)
+        return response
