@@ -15,9 +15,7 @@ from app.catalog.schema import App
 from app.sandbox import facts, people
 from app.sandbox.documents import document
 from app.sandbox.grants import Issued, Refusal
-from app.sandbox.signing import ALGORITHM, Signer
-
-__all__ = ["ALGORITHM", "as_json", "claims", "refusal", "token_answer"]
+from app.sandbox.signing import Signer
 
 
 def as_json(content: Any, status: int = 200) -> Response:
@@ -77,26 +75,21 @@ def _ends(expires_as: ExpiresAs, lifetime: timedelta | None, at: datetime) -> in
     if lifetime is None:
         return None
     seconds, end = int(lifetime.total_seconds()), at + lifetime
-    match expires_as:
-        case ExpiresAs.SECONDS:
-            return seconds
-        case ExpiresAs.STRING:
-            return str(seconds)
-        case ExpiresAs.UNIX:
-            return int(end.timestamp())
-        case ExpiresAs.UNIX_MS:
-            return int(end.timestamp()) * 1000
-        case ExpiresAs.DATETIME:
-            return end.isoformat(timespec="seconds")
-        case ExpiresAs.ABSENT:
-            return None
+    spelt: dict[ExpiresAs, int | str] = {
+        ExpiresAs.SECONDS: seconds,
+        ExpiresAs.STRING: str(seconds),
+        ExpiresAs.UNIX: int(end.timestamp()),
+        ExpiresAs.UNIX_MS: int(end.timestamp()) * 1000,
+        ExpiresAs.DATETIME: end.isoformat(timespec="seconds"),
+    }
+    return spelt.get(expires_as)
 
 
 def _scopes(reported: Reported, granted: tuple[str, ...]) -> dict[str, Any]:
     """Return the scopes in the app's spelling, without what it grants in silence or what another scope includes."""
     if reported.scope_as is ScopeAs.NONE or not reported.path:
         return {}
-    spelt_as = {ours: theirs for theirs, ours in reversed(reported.aliases.items())}
+    spelt_as = {ours: theirs for theirs, ours in reported.aliases.items()}
     included = {inner for scope in granted for inner in reported.covered([scope]) - {scope}}
     named = [
         spelt_as.get(scope, scope).removeprefix(reported.prefix)
@@ -114,14 +107,15 @@ def _written(body: Body, content: Mapping[str, Any], status: int = 200) -> Respo
 
 
 def refusal(ways: OAuth2, refused: Refusal) -> Response:
-    """Return an error at a token address: where the app says “ok” in the answer, its status is 200 all the same."""
+    """Return an error at a token address: where the app says “ok” in the answer, or writes forms, its status is 200 all the same."""
     shape = ways.token
     ended = refused.error == "invalid_grant" and shape.grant_ended
     content: dict[str, Any] = {shape.error or "error": shape.grant_ended[0] if ended else refused.error}
     if shape.ok:
         answer = _written(shape.format, failed(shape.ok, content))
     else:
-        answer = _written(shape.format, {**content, "error_description": refused.says}, refused.status)
+        status = 200 if shape.format is Body.FORM else refused.status
+        answer = _written(shape.format, {**content, "error_description": refused.says}, status)
     if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = 'Basic realm="sandbox"'
     return answer

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Any
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from flask import request
 
@@ -26,7 +26,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Values that a call proved to know, by the names they have in templates: access_token, client_id, fields…"""
+    """Values that a call proved to know, by the names that they have in templates."""
 
     known: dict[str, str] = field(default_factory=dict, repr=False)
 
@@ -48,20 +48,26 @@ def captured(template: str, text: str) -> dict[str, str] | None:
         if place % 2 == 0:
             pattern += re.escape(part)
         else:
-            pattern += f"(?P={part})" if part in seen else f"(?P<{part}>.*)"
+            pattern += f"(?P={part})" if part in seen else f"(?P<{part}>.*?)"
             seen.add(part)
     match = re.fullmatch(pattern, text, re.DOTALL)
     return match.groupdict() if match else None
 
 
-def in_path(template: str) -> dict[str, str]:
-    """Return what travels in the path of the present request: the values of the template's places, in their order."""
-    names = tuple(dict.fromkeys(placeholders(template)))
+def in_address(template: str) -> dict[str, str]:
+    """Return what travels in the present request's address: the values of the template's places, in their order.
+
+    What the template has in its query must have come along.
+    """
+    path, _, fixed = template.partition("?")
+    names = tuple(dict.fromkeys(placeholders(path)))
     raw = str(request.environ.get("REQUEST_URI") or request.environ.get("RAW_URI") or request.path)
     segments = raw.partition("?")[0].split("/")[3:]
     if len(segments) < len(names):
         raise Refusal("invalid_request", "The address is not whole.", status=404)
-    return dict(zip(names, map(unquote, segments), strict=False))
+    caller = Caller(dict(zip(names, map(unquote, segments), strict=False)))
+    check_params(dict(parse_qsl(fixed, keep_blank_values=True)), request.args, caller)
+    return caller.known
 
 
 def query() -> dict[str, str]:
@@ -153,7 +159,7 @@ def authenticated(app: App, ways: OAuth2, params: Mapping[str, str], how: Client
             raise Refusal("invalid_client", "The client is not to use a header.", status=401)
         client_id, secret = params.get("client_id", ""), params.get("client_secret", "")
     known = client(app, client_id)
-    expected = "" if way is ClientAuth.NONE or known is None else known.secret or ""
+    expected = "" if way is ClientAuth.NONE or known is None else known.secret
     if known is None or not compare_digest(secret.encode(), expected.encode()):
         raise Refusal("invalid_client", "The client id or its secret is wrong.", status=401)
     return known

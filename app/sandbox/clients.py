@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 
 from app.catalog import Catalog
-from app.catalog.protocol import ClientAuth
 from app.catalog.schema import App
 from app.i18n import _
 
@@ -15,10 +14,10 @@ SHARED, OWN = "shared", "agency"
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registered client; `secret` is None for a public one."""
+    """A registered client. A public one has a secret too, as at some apps, which it is not to show at the token address."""
 
     client_id: str
-    secret: str | None
+    secret: str
     kind: str
 
     @property
@@ -31,10 +30,7 @@ def clients_of(app: App) -> tuple[Client, ...]:
     """Return an app's clients: the installation's shared one, and one for an agency to set up as its own."""
     if app.oauth2 is None:
         return ()
-    public = app.oauth2.client_auth is ClientAuth.NONE
-    return tuple(
-        Client(f"{kind}-{app.key}", None if public else _secret(app.key, kind), kind) for kind in (SHARED, OWN)
-    )
+    return tuple(Client(f"{kind}-{app.key}", _secret(app.key, kind), kind) for kind in (SHARED, OWN))
 
 
 def client(app: App, client_id: str) -> Client | None:

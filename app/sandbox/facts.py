@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,12 +22,15 @@ UUIDS = frozenset({"oid", "tid", "uuid"})
 
 def kept(app: App, keeps: Iterable[Keep], person: Person, values: Mapping[str, str]) -> dict[str, str]:
     """Return what the app hands out to be kept, by its name with us."""
-    return {
-        one.name: values.get(one.same_as)
-        or values.get(one.name)
-        or sample(one.pattern, app.key, person.company, one.name)
-        for one in keeps
-    }
+    return {one.name: _kept(app, one, person, values) for one in keeps}
+
+
+def _kept(app: App, one: Keep, person: Person, values: Mapping[str, str]) -> str:
+    """Return what was typed where that is meant, with what the page shows behind it where the pattern wants that; else an example."""
+    typed = values.get(one.same_as, "")
+    hosts = (values[field.name] + field.suffix for field in app.fields if field.suffix and field.name in values)
+    found = typed or next((host for host in hosts if re.fullmatch(one.pattern, host)), "")
+    return found or sample(one.pattern, app.key, person.company, one.name)
 
 
 def at_paths(keeps: Iterable[Keep], values: Mapping[str, str]) -> dict[str, str]:
@@ -38,7 +42,7 @@ def identity(app: App, way: Identity, person: Person, values: Mapping[str, str])
     """Return what an identity answer holds, by path: id, label, address, what is kept, and the sign of success."""
     facts: dict[str, Any] = {}
     for path in way.id:
-        facts[path] = _stable(app, path, person, text=way.source is not Source.API)
+        facts[path] = values.get(path) or _stable(app, path, person, text=way.source is not Source.API)
     for path in (*way.label, way.email):
         if path and path not in facts:
             facts[path] = _called(app, path, person, way)

@@ -82,7 +82,8 @@ def _revoke(revoke: Revoke | None, base: str, step: Step) -> Revoke | None:
 
 
 def _moved(base: str, step: Step, template: str) -> str:
-    """Return the sandbox's address for one of the provider's; an empty one, which discovery fills, stays empty."""
+    """Return the sandbox's address for one of the provider's, its query kept; an empty one, which discovery fills, stays empty."""
     if not template:
         return ""
-    return "/".join((base, step, *(f"{{{name}}}" for name in dict.fromkeys(placeholders(template)))))
+    path, mark, query = template.partition("?")
+    return "/".join((base, step, *(f"{{{name}}}" for name in dict.fromkeys(placeholders(path))))) + mark + query

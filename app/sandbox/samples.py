@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import random
 import re
+from collections.abc import Callable
 from typing import Any
 
 _parser: Any = importlib.import_module("re._parser")
@@ -30,23 +31,19 @@ def _sequence(tree: Any, chance: random.Random) -> str:
 
 
 def _piece(kind: str, detail: Any, chance: random.Random) -> str:
-    match kind:
-        case "LITERAL":
-            return chr(detail)
-        case "IN":
-            return _one_of(detail, chance)
-        case "ANY" | "NOT_LITERAL":
-            return chance.choice(_PLAIN)
-        case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
-            return _repeated(*detail, chance)
-        case "SUBPATTERN":
-            return _sequence(detail[-1], chance)
-        case "ATOMIC_GROUP":
-            return _sequence(detail, chance)
-        case "BRANCH":
-            return _sequence(chance.choice(detail[1]), chance)
-        case _:  # anchors and looks ahead: the whole is tried in the end
-            return ""
+    makers: dict[str, Callable[[], str]] = {
+        "LITERAL": lambda: chr(detail),
+        "IN": lambda: _one_of(detail, chance),
+        "ANY": lambda: chance.choice(_PLAIN),
+        "NOT_LITERAL": lambda: chance.choice(_PLAIN),
+        "MAX_REPEAT": lambda: _repeated(detail, chance),
+        "MIN_REPEAT": lambda: _repeated(detail, chance),
+        "POSSESSIVE_REPEAT": lambda: _repeated(detail, chance),
+        "SUBPATTERN": lambda: _sequence(detail[-1], chance),
+        "ATOMIC_GROUP": lambda: _sequence(detail, chance),
+        "BRANCH": lambda: _sequence(chance.choice(detail[1]), chance),
+    }
+    return makers.get(kind, str)()  # anchors and looks ahead are nothing: the whole is tried in the end
 
 
 def _one_of(items: Any, chance: random.Random) -> str:
@@ -64,7 +61,8 @@ def _one_of(items: Any, chance: random.Random) -> str:
             return chr(detail)
 
 
-def _repeated(least: int, most: Any, tree: Any, chance: random.Random) -> str:
+def _repeated(detail: Any, chance: random.Random) -> str:
+    least, most, tree = detail
     alone = len(tree) == 1 and str(tree[0][0]) in {"IN", "ANY", "CATEGORY", "NOT_LITERAL"}
     times = max(least, min(int(most), _LENGTH if alone else 1))
     return "".join(_sequence(tree, chance) for _ in range(times))

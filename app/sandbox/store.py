@@ -191,18 +191,22 @@ class Store:
         return grant
 
     @_locked
-    def revoke(self, app: App, token: str, *, refresh: bool, client_id: str | None, siblings: bool) -> bool:
-        """End the grant of a token of the kind that the app wants to be given; False if there is no such token."""
+    def grant_of(self, app: App, token: str, *, refresh: bool) -> Grant | None:
+        """Find the grant of a token, which must be of the kind that the app wants to be given; raises Refusal."""
         known = self.memory.tokens.get(hashed(token))
-        if known and known.refresh is not refresh:
-            raise Refusal("unsupported_token_type", "This is the other of the two tokens.")
         grant = self.memory.grants.get(known.grant) if known else None
-        if grant is None or grant.app != app.key or client_id not in {None, grant.client_id}:
-            return False
+        if known is None or grant is None or grant.app != app.key:
+            return None
+        if known.refresh is not refresh:
+            raise Refusal("unsupported_token_type", "This is the other of the two tokens.")
+        return grant
+
+    @_locked
+    def end(self, grant: Grant, *, siblings: bool) -> None:
+        """End a grant, and with `siblings` all that the account gave to the same client."""
         ended = self._siblings(grant.app, grant.client_id, grant.email) if siblings else [grant]
         for each in ended:
             each.status = Status.REVOKED
-        return True
 
     @_locked
     def withdraw(self, grant_id: str) -> None:

@@ -34,7 +34,7 @@ def called(bp: Blueprint, step: Step, *methods: str, errors: Writer = plainly) -
 
     def register(view: View) -> View:
         @functools.wraps(view)
-        def answer(key: str, rest: str = "") -> Response:  # noqa: ARG001 - `calls.in_path` reads it raw
+        def answer(key: str, rest: str = "") -> Response:  # noqa: ARG001 - `calls.in_address` reads it raw
             app, ways = oauth_app(key)
             wrong = instead(key)
             if wrong:

@@ -30,7 +30,7 @@ def identity_error(_app: App, ways: OAuth2, refused: Refusal) -> Response:
 @called(bp, Step.IDENTITY, "GET", "POST", errors=identity_error)
 def identity(app: App, ways: OAuth2) -> Response:
     """Say whose token it is."""
-    way, caller = ways.identity, Caller(calls.in_path(ways.identity.url))
+    way, caller = ways.identity, Caller(calls.in_address(ways.identity.url))
     calls.check_authorization(app, way.auth, caller)
     calls.check_headers({**app.api.headers, **way.headers}, caller)
     _check_question(way, caller)
@@ -42,7 +42,7 @@ def identity(app: App, ways: OAuth2) -> Response:
 def api(app: App, ways: OAuth2) -> Response:
     """Answer a call to the app's API with what the token is good for."""
     del ways
-    caller = Caller(calls.in_path(app.api.base_url))
+    caller = Caller(calls.in_address(app.api.base_url))
     calls.check_authorization(app, None, caller)
     calls.check_headers(app.api.headers, caller)
     grant = _grant(app, caller)
@@ -98,6 +98,17 @@ def key_identity(key: str, rest: str = "") -> Response:
     return as_json(document(facts.identity(app, way, people.EXAMPLES[0], {})))
 
 
+@bp.route(f"/<key>/{Step.KEY_REVOKE}", methods=["POST", "DELETE"])
+@bp.route(f"/<key>/{Step.KEY_REVOKE}/<path:rest>", methods=["POST", "DELETE"])
+def key_revoke(key: str, rest: str = "") -> Response:  # noqa: ARG001 - any key is as good as another
+    """End an API key, of which nothing is remembered."""
+    app = current().catalog.find(key)
+    way = app.api_key.revoke if app and app.api_key else None
+    if way is None:
+        abort(404)
+    return instead(key) or as_json(document({way.ok.path: way.ok.equals} if way.ok else {}))
+
+
 def _check_question(way: Identity, caller: Caller) -> None:
     if request.method != way.method:
         raise Refusal("invalid_request", f"Ask by {way.method}.", status=405)
@@ -105,10 +116,8 @@ def _check_question(way: Identity, caller: Caller) -> None:
         if calls.json_body().get("query") != way.graphql:
             raise Refusal("invalid_request", "This is not the query that the catalog holds.")
         return
-    if way.method == "GET":
-        params = calls.query()
-    else:
-        params = calls.body_of(Body.FORM if way.params else Body.NONE)
+    body = Body.FORM if way.params else Body.NONE
+    params = calls.query() if way.method == "GET" else calls.body_of(body)
     calls.check_params(way.params, params, caller)
 
 

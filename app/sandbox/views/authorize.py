@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from app import clock
@@ -31,7 +31,7 @@ CHOOSERS = frozenset({"select_account", "login"})  # values of `prompt`, OpenID 
 
 @bp.get(f"/<key>/{Step.AUTHORIZE}")
 @bp.get(f"/<key>/{Step.AUTHORIZE}/<path:rest>")
-def ask(key: str, rest: str = "") -> ResponseReturnValue:  # noqa: ARG001 - `calls.in_path` reads it raw
+def ask(key: str, rest: str = "") -> ResponseReturnValue:  # noqa: ARG001 - `calls.in_address` reads it raw
     """Check what is asked and lead on to signing in; what can't be answered by the redirect address gets a page."""
     app, ways = oauth_app(key)
     mode = current().switches.get(key).mode
@@ -44,8 +44,9 @@ def ask(key: str, rest: str = "") -> ResponseReturnValue:  # noqa: ARG001 - `cal
         return render_template("sandbox/refused.html", app=app, says=refused.says), 400
     state = params.get("state", "")
     if mode is Mode.ERROR_BACK:
-        refused = Refusal("server_error", _("The switch of this app says so."))
-        return back_with_error(app, ways, redirect_uri, state, refused)
+        return back_with_error(
+            app, ways, redirect_uri, state, Refusal("server_error", "The switch of this app says so.")
+        )
     try:
         made = _checked(app, ways, params, redirect_uri)
     except Refusal as refused:
@@ -66,7 +67,7 @@ def _redirect_uri(app: App, params: Mapping[str, str]) -> str:
 
 
 def _checked(app: App, ways: OAuth2, params: Mapping[str, str], redirect_uri: str) -> Ask:
-    caller = Caller(calls.in_path(ways.authorize_url))
+    caller = Caller(calls.in_address(ways.authorize_url))
     fields = dict(caller.known)
     calls.check_params(calls.in_our_terms(ways, ways.authorize_params), params, caller)
     if params.get("response_type") != "code":

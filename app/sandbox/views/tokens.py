@@ -56,7 +56,7 @@ def exchange(app: App, ways: OAuth2) -> Response:
     if way is None or request.method != way.method:
         raise Refusal("invalid_request", "There is no such exchange.", status=404)
     params = calls.query() if way.method == "GET" else calls.body_of(Body.FORM)
-    caller = Caller(calls.in_path(way.url))
+    caller = Caller(calls.in_address(way.url))
     calls.check_params(way.params, params, caller)
     grant = current().store.bearer(app, caller.known.get("access_token", ""), at=at)
     check_caller(app, grant, caller)
@@ -69,17 +69,21 @@ def revoke(app: App, ways: OAuth2) -> Response:
     way = ways.revoke or Revoke(url="")
     if request.method != way.method:
         raise Refusal("invalid_request", f"Revoke by {way.method}.", status=405)
-    caller = Caller(calls.in_path(way.url))
+    caller = Caller(calls.in_address(way.url))
     params = calls.query() if way.body is Body.NONE else calls.body_of(way.body)
     if way.body is not Body.NONE:
         caller.take("{token}", params.get(way.token_param), f"The parameter {way.token_param}")
     calls.check_params(way.params, params, caller)
     known = _revoker(app, ways, way, params, caller)
+    if known:
+        caller.known.update(client_id=known.client_id, client_secret=known.secret)
     given = caller.known.get("token") or caller.known.get(way.token, "")
     wants_refresh = way.token == "refresh_token" and Policy(app, ways).renews  # noqa: S105 - the name of a kind
-    client_id = known.client_id if known else caller.known.get("client_id")
-    found = current().store.revoke(app, given, refresh=wants_refresh, client_id=client_id, siblings=way.breaks_siblings)
-    if not found and way.style is not RevokeStyle.RFC7009:
+    grant = current().store.grant_of(app, given, refresh=wants_refresh)
+    if grant:
+        check_caller(app, grant, caller)
+        current().store.end(grant, siblings=way.breaks_siblings)
+    elif way.style is not RevokeStyle.RFC7009:
         raise Refusal("invalid_token", "There is no such token.", status=404)
     if way.method == "DELETE" and not way.ok:
         return Response(status=204)
@@ -100,10 +104,10 @@ def _revoker(app: App, ways: OAuth2, way: Revoke, params: Mapping[str, str], cal
 
 
 def _call(app: App, ways: OAuth2, template: str) -> tuple[dict[str, str], Client, Caller]:
-    caller = Caller(calls.in_path(template))
+    caller = Caller(calls.in_address(template))
     params = calls.ours(ways, calls.body_of(ways.token_body))
     known = calls.authenticated(app, ways, params)
-    caller.known.update(client_id=known.client_id, client_secret=known.secret or "")
+    caller.known.update(client_id=known.client_id, client_secret=known.secret)
     return params, known, caller
 
 
@@ -149,8 +153,7 @@ def _check_verifier(challenge: str, verifier: str) -> None:
 def check_caller(app: App, grant: Grant, caller: Caller) -> None:
     """Refuse a call that carries a client, a field or a kept value other than the grant's."""
     known = client(app, grant.client_id)
-    secret = known.secret if known else None
-    expected = {**grant.values, "client_id": grant.client_id, "client_secret": secret or ""}
+    expected = {**grant.values, "client_id": grant.client_id, "client_secret": known.secret if known else ""}
     for name, value in caller.known.items():
         if name in expected and not compare_digest(value.encode(), expected[name].encode()):
             raise Refusal("invalid_request", f"{name} is another than when access was given.", status=403)
