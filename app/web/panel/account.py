@@ -11,6 +11,27 @@ from app.web.sessions import current_session
 from app.web.toasts import toast
 
 
+BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+def browser_name(user_agent: str | None) -> str:
+    """“Firefox on Linux”, as far as a browser says what it is."""
+    browser, system = (
+        next((name for sign, name in known if sign in (user_agent or "")), None) for known in (BROWSERS, SYSTEMS)
+    )
+    if browser and system:
+        return _("%(browser)s on %(system)s", browser=browser, system=system)
+    return browser or system or _("Another browser")
+
+
 @bp.get("/account")
 def show_account() -> ResponseReturnValue:
     return _page()
@@ -70,5 +91,6 @@ def _page(name_form: NameForm | None = None, password_form: PasswordForm | None 
         password_form=password_form or PasswordForm(formdata=None),
         sessions=staff_sessions.of(g.staff),
         this_session=current_session().id_hash,
+        browser_name=browser_name,
     )
     return make_response(page, refused.status if refused else 200, refused.headers if refused else {})

@@ -48,7 +48,6 @@ def show_workspace(workspace_id: str) -> ResponseReturnValue:
     listed, older = workflows.listed(workspace, after=request.args.get("workflows-after"))
     return render_template(
         "panel/workspaces/show.html",
-        workspace=workspace,
         workflows=listed,
         progress=workflows.progress_of(listed),
         more_workflows=older,

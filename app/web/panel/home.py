@@ -1,0 +1,37 @@
+from flask import g, render_template, request
+from flask.typing import ResponseReturnValue
+
+from app.services import attention, deliveries, overview, workspaces
+from app.web.panel import bp
+
+FEW = 10  # workspaces on the home page
+
+
+@bp.get("/")
+def show_home() -> ResponseReturnValue:
+    page = workspaces.page(g.agency)
+    return render_template(
+        "panel/home/index.html",
+        attention=attention.view(g.agency),
+        awaited=overview.awaited(g.agency),
+        standings=overview.of(page.items[:FEW]),
+        workspaces_count=workspaces.count(g.agency),
+        mail_is_set_up=deliveries.mail_is_set_up(),
+    )
+
+
+@bp.get("/attention/connections")
+def show_broken() -> ResponseReturnValue:
+    page = attention.broken_page(g.agency, after=request.args.get("after"), before=request.args.get("before"))
+    return render_template("panel/home/broken.html", page=page)
+
+
+@bp.get("/attention/requests")
+def show_stuck() -> ResponseReturnValue:
+    page = attention.stuck_page(g.agency, after=request.args.get("after"), before=request.args.get("before"))
+    return render_template("panel/home/stuck.html", page=page)
+
+
+@bp.get("/attention/mail")
+def show_undelivered() -> ResponseReturnValue:
+    return render_template("panel/home/undelivered.html", mails=attention.undelivered(g.agency))

@@ -1,0 +1,61 @@
+"""Forms of the workflow page."""
+
+from wtforms import BooleanField, RadioField, SelectField, TextAreaField
+
+from app.catalog.schema import App
+from app.i18n import _, _l
+from app.models import Source
+from app.services import addresses, connection_requests
+from app.web.panel.forms import ADDRESS, PanelForm, Text, rule
+
+NOTE = rule(lambda text: addresses.clean_text(text, field="note", most=connection_requests.NOTE_LENGTH))
+LABEL = rule(lambda text: addresses.clean_name(text, field="label"), optional=True)
+EXPECTED = rule(connection_requests.clean_expected)
+OFF = {"autocomplete": "off"}
+
+
+class NodeForm(PanelForm):
+    """A step: what an app, given beside the form, is to do."""
+
+    action = SelectField(_l("What it does"))
+    label = Text(_l("Label"), [LABEL], render_kw=OFF)
+    separate = BooleanField(_l("Use a separate account"))
+
+    def offer(self, app: App) -> None:
+        """Let the app's actions be chosen."""
+        self.action.choices = [(action.key, action.name) for action in app.actions]
+
+
+class SourceForm(PanelForm):
+    """Who provides the connection of a slot."""
+
+    source = RadioField(_l("Connection source"), coerce=Source)
+    confirmed = BooleanField()
+
+    def offer(self) -> None:
+        """Let both be chosen."""
+        self.source.choices = [
+            (Source.AGENCY.value, _("Agency provides the connection")),
+            (Source.CLIENT.value, _("Client provides the connection")),
+        ]
+
+
+class AccountForm(PanelForm):
+    """A connection that is there already, by its id."""
+
+    connection = Text(_l("Account"))
+    confirmed = BooleanField()
+
+
+class QueueForm(PanelForm):
+    """A request for the queue."""
+
+    recipient = Text(_l("Recipient email"), [ADDRESS])
+    note = TextAreaField(_l("Note to client"), [NOTE], render_kw={"rows": 2})
+    expected_account = Text(_l("Expected account"), [EXPECTED], render_kw={**OFF, "spellcheck": "false"})
+
+
+class RecipientForm(PanelForm):
+    """Another address for a request."""
+
+    recipient = Text(_l("Recipient email"), [ADDRESS])
