@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from flask import Response, g, make_response, render_template, request, url_for
+from flask import Response, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.utils import redirect
 
 from app.errors import Conflict, ProviderFailed, Refused
 from app.models import Bundle

@@ -1,8 +1,7 @@
 """`/l/<token>`: the one place where a link is opened."""
 
-from flask import Response, current_app, request, url_for
+from flask import Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.utils import redirect
 
 from app.models import Bundle
 from app.services import intake
@@ -18,9 +17,8 @@ def open_link(token: str) -> ResponseReturnValue:
     if opening.bundle is None:
         return _refuse(opening.refused)
     session.keep()
-    response = redirect(url_for(".show_bundle", bundle_id=opening.bundle.public_id), 303, Response)
+    response = redirect(url_for(".show_bundle", bundle_id=opening.bundle.public_id), 303)
     response.headers["Referrer-Policy"] = "no-referrer"
-    assert isinstance(response, Response)
     return response
 
 

@@ -1,8 +1,7 @@
 """Where providers send the browser back: one address for each OAuth client."""
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.utils import redirect
 
 from app.extensions import db
 from app.services import flows
@@ -26,8 +25,7 @@ def callback(client_key: str) -> ResponseReturnValue:
     if landing is None:
         return link_cannot_be_opened()
     address = url_for("client.show_bundle", bundle_id=landing.bundle_id, _anchor=f"app-{landing.request_id}")
-    response = redirect(address, 303, Response)
-    assert isinstance(response, Response)
+    response = make_response(redirect(address, 303))
     response.headers["Referrer-Policy"] = "no-referrer"
     delete_cookie(response, landing.cookie)
     return response
