@@ -32,7 +32,9 @@ def create_app(config: Config | None = None, *, catalog: Catalog | None = None) 
         secret_key=load_secret_key(config.keys_path, config.secret_key),
     )
     egress.install(runtime.egress)
-    app = Flask(__name__, template_folder=str(ROOT / "templates"), static_folder=None, instance_path=str(config.instance_path))
+    app = Flask(
+        __name__, template_folder=str(ROOT / "templates"), static_folder=None, instance_path=str(config.instance_path)
+    )
     app.extensions["gatehouse"] = runtime
     app.config.update(
         GATEHOUSE=config,
