@@ -19,7 +19,7 @@ _FORBIDDEN = re.compile(r"[^\x21-\x7e]|[\\\"<>^`{|}]")
 _AUTHORITY = re.compile(r"([a-z]+://)([^/?#]*)(.*)", re.DOTALL)
 _LONGEST = 2048
 _PLACE = r"\{[^{}]*\}"
-_HELD = re.compile(rf"{_PLACE}|[A-Za-z0-9.-]*{_PLACE}(\.[A-Za-z0-9-]+){{2,}}")
+_HELD = re.compile(rf"({_PLACE}|[A-Za-z0-9.-]*{_PLACE}((\.[A-Za-z0-9-]+){{2,}}|\.localhost))(:[0-9]+)?")
 
 
 def placeholders(template: str) -> tuple[str, ...]:
@@ -39,6 +39,13 @@ def in_host(template: str) -> frozenset[str]:
     return frozenset(placeholders(found[2])) if found else frozenset()
 
 
+def whole_host(template: str) -> str:
+    """Return the name that is all of a template's host, or an empty text."""
+    found = _AUTHORITY.fullmatch(template)
+    place = PLACEHOLDER.match(found[2]) if found else None
+    return place[1] if found and place and found[2][place.end() : place.end() + 1] in {"", ":"} else ""
+
+
 def holds_its_places(template: str) -> bool:
     """Whether values can only do what they are for: be all of the host, or what stands before its fixed domain."""
     if leading(template):
@@ -52,7 +59,7 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == LOOPBACK_NAME
+        return host == LOOPBACK_NAME or host.endswith(f".{LOOPBACK_NAME}")
 
 
 def fault(address: str, *, loopback_http: bool = False) -> str:

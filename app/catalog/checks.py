@@ -162,7 +162,7 @@ def _identity(oauth2: OAuth2, identity: Identity) -> Iterator[Problem]:
             yield (*here, "special"), f"there is no identity “{identity.special}” in a token_response"
     elif not identity.id:
         yield here, "oauth2.identity.id is missing: whose account is it?"
-    if identity.source is Source.API and not identity.url:
+    if identity.source is Source.API and not identity.url and not oauth2.discovery_url:
         yield here, "oauth2.identity.url is missing"
     if identity.source is Source.ID_TOKEN or oauth2.nonce:
         if "openid" not in oauth2.default_scopes:

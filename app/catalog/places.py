@@ -12,6 +12,7 @@ from app.catalog.schema import ApiKey, App, Field
 Problem = tuple[Path, str]
 Known = Mapping[str, Field | Keep | None]
 
+SERVERS = ("https://", "http://127.0.0.1")  # the second can be called only where plain http to this machine is allowed
 CLIENT = ("client_id", "client_secret")
 TOKENS = ("access_token", "refresh_token", "token")
 
@@ -98,33 +99,39 @@ def _revoke(app: App, revoke: Revoke, here: Path, known: Known) -> Iterator[Prob
 
 def _address(app: App, path: Path, template: str, known: Known) -> Iterator[Problem]:
     wrong = list(_text(path, template, known))
+    if not wrong:
+        faults = [_place(name, known[name], template, path) for name in addresses.placeholders(template)]
+        fault = next(filter(None, [*faults, _whole(app, template, known)]), "")
+        wrong = [(path, fault)] if fault else []
     yield from wrong
-    if wrong:
-        return
-    for name in addresses.placeholders(template):
-        one = known[name]
-        if isinstance(one, Field) and not one.pattern:
-            yield path, f"{{{name}}} stands in an address: its field needs a pattern"
-            return
-        if isinstance(one, Field) and not (one.required or one.default):
-            yield path, f"{{{name}}} stands in an address: its field needs a default, or can't be optional"
-            return
-        if one is None and name in addresses.in_host(template):
-            yield path, f"{{{name}}} can't stand in a host"
-            return
+
+
+def _place(name: str, one: Field | Keep | None, template: str, path: Path) -> str:
+    """Return why a value can't stand where it does, or an empty text."""
+    if one is None:
+        return f"{{{name}}} can't stand in a host" if name in addresses.in_host(template) else ""
+    if isinstance(one, Keep):
+        return ""
+    if not one.pattern:
+        return f"{{{name}}} stands in an address: its field needs a pattern"
+    if not (one.required or one.default):
+        return f"{{{name}}} stands in an address: its field needs a default, or can't be optional"
+    if path[0] == "oauth2" and name == addresses.whole_host(template):
+        return f"{{{name}}} is all of the host: whoever types it would choose where the client's secret goes"
+    return ""
+
+
+def _whole(app: App, template: str, known: Known) -> str:
+    """Return why an address can't be called whatever its values are, or an empty text."""
     if not addresses.holds_its_places(template):
-        yield path, f"in “{template}” a value could change the host: it must be all of it, or end before a fixed domain"
-        return
+        return f"in “{template}” a value could change the host: it must be all of it, or end before a fixed domain"
     start = addresses.leading(template)
     one = known.get(start)
-    if start and not (isinstance(one, Keep) and one.pattern.startswith(("https://", "http://127.0.0.1"))):
-        yield path, f"{{{start}}} begins an address: only a kept value whose pattern begins with https:// can"
-        return
-    sample = template.removeprefix(f"{{{start}}}") if start else template
-    sample = ("https://sample.example" if start else "") + addresses.PLACEHOLDER.sub("sample", sample)
-    fault = addresses.fault(sample, loopback_http=app.loopback_http)
-    if fault:
-        yield path, f"the address “{template}” {fault}"
+    if start and not (isinstance(one, Keep) and one.pattern.startswith(SERVERS)):
+        return f"{{{start}}} begins an address: only a kept value whose pattern begins with https:// can"
+    sample = template.replace(f"{{{start}}}", "https://sample.example", 1) if start else template
+    fault = addresses.fault(addresses.PLACEHOLDER.sub("sample", sample), loopback_http=app.loopback_http)
+    return f"the address “{template}” {fault}" if fault else ""
 
 
 def _texts(path: Path, templates: Mapping[str, str], known: Known) -> Iterator[Problem]:

@@ -110,23 +110,28 @@ def _one_of(choices: tuple[Any, ...], value: object, path: Path, report: Report)
 def _tuple(kind: Any, value: object, path: Path, report: Report) -> tuple[object, ...]:
     if not isinstance(value, list):
         raise _Wrong(f"{named(path)} must be a list in brackets")
-    made, sound = [], True
-    for place, one in enumerate(value):
-        try:
-            made.append(_value(kind, one, (*path, place), report))
-        except _Wrong as wrong:
-            sound = False
-            if str(wrong):
-                report((*path, place), str(wrong))
-    if not sound:
-        raise _Wrong
-    return tuple(made)
+    found = _each(kind, dict(enumerate(value)), path, report)
+    return tuple(found.values())
 
 
 def _mapping(kind: Any, value: object, path: Path, report: Report) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise _Wrong(f"{named(path)} must be a table")
-    return MappingProxyType({name: _value(kind, one, (*path, name), report) for name, one in value.items()})
+    return MappingProxyType(_each(kind, value, path, report))
+
+
+def _each(kind: Any, values: Mapping[Any, object], path: Path, report: Report) -> dict[Any, object]:
+    made, sound = {}, True
+    for name, value in values.items():
+        try:
+            made[name] = _value(kind, value, (*path, name), report)
+        except _Wrong as wrong:
+            sound = False
+            if str(wrong):
+                report((*path, name), str(wrong))
+    if not sound:
+        raise _Wrong
+    return made
 
 
 def _listed(words: list[str]) -> str:

@@ -49,7 +49,7 @@ class Field:
         """Return what was typed without outer spaces and what the page already shows around it, checked; Refused."""
         value = text.strip()
         if not self.secret and (self.suffix or self.prefix):
-            value = value.removeprefix("https://").removeprefix("http://").rstrip("/").removesuffix(self.suffix).lower()
+            value = value.lower().removeprefix("https://").removeprefix("http://").rstrip("/").removesuffix(self.suffix)
         value = value or self.default
         if not value and self.required:
             raise Refused(_("%(label)s is needed.", label=self.label), field=self.name)
