@@ -82,4 +82,9 @@ def _wake(session: Session) -> None:
             waker.set()
 
 
+def _forget(session: Session) -> None:
+    session.info.pop("outbox", None)
+
+
 event.listen(Session, "after_commit", _wake)
+event.listen(Session, "after_rollback", _forget)
