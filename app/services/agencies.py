@@ -81,6 +81,7 @@ def create(
             session.flush()
             audit.record("agency.created", agency, by=by, at=at, name=name)
             audit.record("staff.added", owner, by=by, at=at, email=email, role=Role.OWNER.value)
+            session.flush()  # here, where the guard lets it
     except IntegrityError:
         raise Conflict(_("Somebody did the same at this very moment. Look at what is there, then try again.")) from None
     return owner
