@@ -93,13 +93,11 @@ def claim(kinds: Collection[str], *, at: datetime, limit: int = BATCH) -> list[C
         update(row)
         .where(row.id.in_(select(due.c.id)))
         .values(state=OutboxState.CLAIMED, fence=row.fence + 1, leased_until=at + LEASE)
-        .returning(
-            row.id, row.kind, row.key, row.agency_id, row.payload, row.attempts, row.fence, row.message.is_not(None)
-        )
-    )
+        .returning(row.id, row.kind, row.key, row.agency_id, row.payload, row.attempts, row.fence, row.message_id)
+    )  # message_id itself: SQLite 3.40 answers IS NOT NULL wrongly in RETURNING
     with transaction() as session:
         rows = session.execute(taken, execution_options=AS_TOLD).all()
-    return sorted((Claimed(*each) for each in rows), key=lambda item: item.id)
+    return sorted((Claimed(*each[:-1], started=each[-1] is not None) for each in rows), key=lambda item: item.id)
 
 
 def _due(kinds: Collection[str], at: datetime) -> ColumnElement[bool]:
