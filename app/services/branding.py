@@ -78,6 +78,7 @@ def save(
     name: str,
     sender_name: str,
     support_email: str,
+    sender_address: str = "",
     accent: str,
     timezone: str,
     logo: bytes | None = None,
@@ -90,6 +91,7 @@ def save(
         "name": addresses.clean_name(name),
         "sender_name": addresses.clean_name(sender_name, field="sender_name"),
         "support_email": addresses.normalise(support_email, field="support_email"),
+        "sender_address": _sender(sender_address),
         "accent": colours.parse(accent),
         "timezone": _zone(timezone),
     }
@@ -105,6 +107,10 @@ def save(
         for key, value in values.items():
             setattr(agency, key, value)
         audit.record("branding.changed", agency, by=by, at=at, changed=changed)
+
+
+def _sender(text: str) -> str | None:
+    return addresses.normalise(text, field="sender_address") if text.strip() else None
 
 
 def _zone(text: str) -> str:

@@ -14,7 +14,7 @@ from app.services.audit import Actor
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: nothing in it is mistaken for something else
 WINDOW = timedelta(minutes=15)
-TRIES_PER_VISITOR, TRIES = 10, 100
+TRIES_PER_VISITOR, TRIES = 20, 100
 EVER = timedelta(days=400_000)
 
 

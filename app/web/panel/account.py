@@ -10,7 +10,6 @@ from app.web.panel.navigation import start_url
 from app.web.sessions import current_session
 from app.web.toasts import toast
 
-
 BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
 SYSTEMS = (
     ("Android", "Android"),

@@ -84,6 +84,7 @@ def _save(form: BrandingForm) -> None:
         name=form.name.data,
         sender_name=form.sender_name.data,
         support_email=form.support_email.data,
+        sender_address=form.sender_address.data,
         accent=form.accent.data,
         timezone=form.timezone.data,
         logo=upload.read() if isinstance(upload, FileStorage) and upload.filename else None,

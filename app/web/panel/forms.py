@@ -167,6 +167,11 @@ class BrandingForm(PanelForm):
     accent = Text(_l("Accent colour"), [rule(colours.parse)], render_kw={"spellcheck": "false", "autocomplete": "off"})
     sender_name = Text(_l("Sender name"), [NAME], render_kw={"autocomplete": "off"})
     support_email = Text(_l("Support e-mail"), [ADDRESS], render_kw={"type": "email", "autocomplete": "off"})
+    sender_address = Text(
+        _l("Sender address"),
+        [rule(addresses.normalise, optional=True)],
+        render_kw={"type": "email", "autocomplete": "off"},
+    )
     timezone = SelectField(_l("Time zone"))
 
 

@@ -5,7 +5,12 @@ from flask.typing import ResponseReturnValue
 
 from app import runtime
 from app.errors import RateLimited, Refused
-from app.services import setup
+from app.i18n import _
+from app.mailer import trial
+from app.services import addresses, setup
+from app.services.claims import Failed
+from app.services.deliveries import REASONS
+from app.web.htmx import fragment, is_htmx
 from app.web.panel.access import enter, note_address
 from app.web.panel.forms import SetUpForm
 from app.web.panel.navigation import start_url
@@ -55,6 +60,37 @@ def create_agency() -> ResponseReturnValue:
     return redirect(start_url(), 303)
 
 
+@first_run.post("/setup/test-mail")
+def send_test_mail() -> ResponseReturnValue:
+    """Send a mail to the owner-to-be before anything is stored; the code guards it, as it does the rest."""
+    if _is_done():
+        return redirect(start_url(), 303)
+    form = SetUpForm()
+    form.validate()
+    for name in ("name", "owner_name", "password", "support_email"):
+        form[name].errors = []
+    failed = _trial(form) if _code_is_right(form) else _problem(form)
+    status = 422 if failed else 200
+    if is_htmx():
+        return fragment("panel/setup/_test_mail.html", status=status, form=form, sent=not failed, failed=failed)
+    return _page(form, status, sent=not failed, failed=failed)
+
+
+def _problem(form: SetUpForm) -> str:
+    wrong = (
+        field.errors[0] for field in (form.code, form.owner_email, form.sender_address) if field.data and field.errors
+    )
+    return str(next(wrong, None) or next(iter(form.form_errors), _("Fill in the code and your e-mail address first.")))
+
+
+def _trial(form: SetUpForm) -> str | None:
+    try:
+        trial.send(recipient=addresses.normalise(form.owner_email.data), sender=form.sender_address.data or None)
+    except Failed as failure:
+        return str(REASONS.get(failure.error, REASONS["internal"]))
+    return None
+
+
 def _code_is_right(form: SetUpForm) -> bool:
     """Check the code whatever else is wrong, so that everything is said at once; every check counts as a try."""
     try:
@@ -71,7 +107,7 @@ def _given(form: SetUpForm) -> dict[str, str]:
     return {name: form.data[name] or "" for name in form.data if name not in ("code", "csrf_token")}
 
 
-def _page(form: SetUpForm, status: int) -> Response:
+def _page(form: SetUpForm, status: int, **outcome: object) -> Response:
     smtp = runtime.current().config.smtp
-    page = render_template("panel/setup/index.html", form=form, mail_server=smtp.host if smtp else None)
+    page = render_template("panel/setup/index.html", form=form, mail_server=smtp.host if smtp else None, **outcome)
     return make_response(page, status, form.headers)
