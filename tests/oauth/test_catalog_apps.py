@@ -123,7 +123,7 @@ CASES = {
     ),
     "monday": Case(
         {"access_token": "tok", "token_type": "Bearer", "scope": "me:read boards:read"},
-        {"data": {"me": {"id": "2", "email": "jo@acme.example", "account": {"id": 1, "name": "Acme"}}}}, account="1:2", label="jo@acme.example",
+        {"data": {"me": {"id": "2", "name": "Jo", "email": "jo@acme.example"}}}, account="2", label="jo@acme.example",
     ),
     "mailchimp": Case(
         {"access_token": "tok", "expires_in": 0, "scope": None},
