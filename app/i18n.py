@@ -67,8 +67,9 @@ def absolute(at: datetime) -> str:
 def day_of(at: datetime, now: datetime) -> str:
     """“12 November”, with the year unless it is this one."""
     local = at.astimezone(viewer_zone())
-    skeleton = "MMMMd" if local.year == now.astimezone(viewer_zone()).year else "yMMMMd"
-    return str(dates.format_skeleton(skeleton, local, locale=select_locale()))
+    if local.year != now.astimezone(viewer_zone()).year:
+        return dates.format_date(local, "long", locale=select_locale())
+    return dates.format_skeleton("MMMMd", local, locale=select_locale())
 
 
 def relative(at: datetime, now: datetime) -> str:

@@ -82,10 +82,29 @@
     },
   };
 
+  // The list stands in the flow: closing it moves what is below, which must wait until a press there is over
+  let pressing = false;
+  let left = null;
+
+  function leave(input) {
+    if (pressing) left = input;
+    else close(input);
+  }
+
+  function release() {
+    pressing = false;
+    setTimeout(() => {
+      if (left && left !== document.activeElement) close(left);
+      left = null;
+    });
+  }
+
   const comboboxOf = (target) => (target instanceof Element && target.matches("[data-combobox]") ? target : null);
 
   document.addEventListener("focusin", ({ target }) => comboboxOf(target) && open(target));
-  document.addEventListener("focusout", ({ target }) => comboboxOf(target) && close(target));
+  document.addEventListener("focusout", ({ target }) => comboboxOf(target) && leave(target));
+  document.addEventListener("pointerdown", () => { pressing = true; }, true);
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, release, true);
   document.addEventListener("input", ({ target }) => comboboxOf(target) && open(target));
   document.addEventListener("click", ({ target }) => comboboxOf(target) && !isOpen(target) && open(target));
   document.addEventListener("keydown", (event) => {

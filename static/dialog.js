@@ -18,7 +18,7 @@
   }
 
   function describe() {
-    const text = document.getElementById("dialog-text");
+    const text = document.querySelector("#dialog [data-dialog-text]");
     if (text) dialog().setAttribute("aria-describedby", text.id);
     else dialog().removeAttribute("aria-describedby");
   }
