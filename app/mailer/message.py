@@ -1,19 +1,23 @@
 """Flask-Mail's message, hardened: one recipient, no header but those written here, nothing in them that could begin another."""
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email import policy
-from email.headerregistry import Address
+from email.header import Header
 from email.message import EmailMessage
-from email.utils import format_datetime
+from email.utils import format_datetime, formataddr
 from typing import Any
 
 import flask_mail
 
 MOST = 400  # characters in a header of ours
-POLICY = policy.SMTP.clone(cte_type="7bit")  # no server needs to know 8BITMIME
+# No server needs to know 8BITMIME. Headers are written as they stand, since refolding would decode what is in them.
+POLICY = policy.SMTP.clone(cte_type="7bit", refold_source="none")
+ATOM, LABEL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", r"[A-Za-z0-9-]+"
+ADDRESS = re.compile(rf"{ATOM}(\.{ATOM})*@{LABEL}(\.{LABEL})*")  # RFC 5322's dot-atom at a host name
 FORBIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -52,17 +56,21 @@ class Message(flask_mail.Message):
         )
         self.letter = letter
         self.msgId = _line(letter.message_id)
-        self.mailbox = Address(_line(letter.sender_name), addr_spec=letter.sender)
+        _line(letter.sender_name)
 
     def _message(self) -> EmailMessage:  # type: ignore[override]
         message = EmailMessage(policy=POLICY)
-        message["From"] = self.mailbox
-        message["To"] = Address(addr_spec=self.letter.recipient)
-        message["Reply-To"] = Address(addr_spec=self.letter.reply_to)
-        message["Subject"] = self.letter.subject
-        message["Date"] = format_datetime(self.letter.at)
-        message["Message-ID"] = self.msgId
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834, section 5
+        headers = {
+            "From": _mailbox(self.letter.sender_name, self.letter.sender),
+            "To": self.letter.recipient,
+            "Reply-To": self.letter.reply_to,
+            "Subject": _encoded(self.letter.subject, "Subject"),
+            "Date": format_datetime(self.letter.at),
+            "Message-ID": self.msgId,
+            "Auto-Submitted": "auto-generated",  # RFC 3834, section 5
+        }
+        for name, value in headers.items():
+            message.set_raw(name, value)
         message.set_content(self.letter.text)
         message.add_alternative(self.letter.html, subtype="html")
         page: Any = message.get_body(("html",))
@@ -77,13 +85,23 @@ class Message(flask_mail.Message):
 
 def bare_address(text: str) -> str:
     """One ASCII address and nothing else; raises BadHeader."""
-    try:
-        address = Address(addr_spec=_line(text))
-    except (ValueError, IndexError) as error:
-        raise BadHeader("This is not one e-mail address.") from error
-    if not text.isascii() or " " in text or not address.domain or address.addr_spec != text:
+    if not ADDRESS.fullmatch(_line(text)):
         raise BadHeader("This is not one e-mail address.")
     return text
+
+
+def _mailbox(name: str, address: str) -> str:
+    return f"{_encoded(name, 'From')} <{address}>" if _needs_encoding(name) else formataddr((name, address))
+
+
+def _encoded(text: str, header: str) -> str:
+    """The text folded, and encoded (RFC 2047) if it must be."""
+    return Header(text, "utf-8" if _needs_encoding(text) else "us-ascii", header_name=header).encode()
+
+
+def _needs_encoding(text: str) -> bool:
+    # What looks encoded already would be decoded at the other end, with whatever line break is hidden in it.
+    return not text.isascii() or "=?" in text
 
 
 def _line(text: str) -> str:

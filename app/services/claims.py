@@ -97,7 +97,8 @@ def claim(kinds: Collection[str], *, at: datetime, limit: int = BATCH) -> list[C
     )  # message_id itself: SQLite 3.40 answers IS NOT NULL wrongly in RETURNING
     with transaction() as session:
         rows = session.execute(taken, execution_options=AS_TOLD).all()
-    return sorted((Claimed(*each[:-1], started=each[-1] is not None) for each in rows), key=lambda item: item.id)
+    taken_now = (Claimed(*columns, message_id is not None) for *columns, message_id in rows)
+    return sorted(taken_now, key=lambda item: item.id)
 
 
 def _due(kinds: Collection[str], at: datetime) -> ColumnElement[bool]:
