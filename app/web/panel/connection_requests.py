@@ -54,7 +54,7 @@ def show_channel(workspace_id: str) -> ResponseReturnValue:
 @bp.post(f"{PATH}/send")
 def send_requests(workspace_id: str, workflow_id: str) -> ResponseReturnValue:
     workflow = workflow_of(workspace_id, workflow_id)
-    _say_sent(sending.send(workflow, by=g.staff))
+    _say_sent(workflow, sending.send(workflow, by=g.staff))
     return current(workflow)
 
 
@@ -154,17 +154,15 @@ def _say_queued(queued: ConnectionRequest) -> None:
     toast(title, _("No email is sent until you send it."), kind="queued")
 
 
-def _say_sent(sent: Sent) -> None:
+def _say_sent(workflow: Workflow, sent: Sent) -> None:
     left = " ".join(sending.explain(each) for each in sent.left)
+    mend = (
+        None if workflow.archived_at or workflow.workspace.archived_at else (url_for("panel.show_apps"), _("Open Apps"))
+    )
     if sent.requests:
         words = f"{in_numbers(sent)}. {left}" if left else in_numbers(sent)
-        toast(_("Sent requests to client"), words, kind="error" if left else "done", link=_apps_link(sent))
+        toast(_("Sent requests to client"), words, kind="error" if left else "done", link=mend if left else None)
     elif left:
-        toast(_("Nothing was sent"), left, kind="error", link=_apps_link(sent))
+        toast(_("Nothing was sent"), left, kind="error", link=mend)
     else:
         toast(_("Nothing is queued"), _("What was queued has been sent already."), kind="queued")
-
-
-def _apps_link(sent: Sent) -> tuple[str, str] | None:
-    """Where to mend it, when an app lacks its OAuth client."""
-    return (url_for("panel.show_apps"), _("Open Apps")) if any(each.is_unfit for each in sent.left) else None

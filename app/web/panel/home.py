@@ -15,7 +15,7 @@ def show_home() -> ResponseReturnValue:
         attention=attention.view(g.agency),
         awaited=overview.awaited(g.agency),
         standings=overview.of(page.items[:FEW]),
-        workspaces_count=workspaces.count(g.agency),
+        workspaces_count=overview.count(g.agency),
         mail_is_set_up=deliveries.mail_is_set_up(),
     )
 

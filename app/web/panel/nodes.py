@@ -4,7 +4,6 @@ from flask import g, request
 from flask.typing import ResponseReturnValue
 
 from app import runtime
-from app.errors import Conflict, NotFound
 from app.i18n import _
 from app.models import Node, Workflow
 from app.services import connection_requests, slots, workflows

@@ -3,6 +3,7 @@
 from wtforms import BooleanField, RadioField, SelectField, TextAreaField
 
 from app.catalog.schema import App
+from app.errors import Refused
 from app.i18n import _, _l
 from app.models import Source
 from app.services import addresses, connection_requests
@@ -12,6 +13,12 @@ NOTE = rule(lambda text: addresses.clean_text(text, field="note", most=connectio
 LABEL = rule(lambda text: addresses.clean_name(text, field="label"), optional=True)
 EXPECTED = rule(connection_requests.clean_expected)
 OFF = {"autocomplete": "off"}
+
+
+def chosen(text: str) -> None:
+    """Refuse a list in which nothing was chosen."""
+    if not text.strip():
+        raise Refused(_("Choose an account from the list."))
 
 
 class NodeForm(PanelForm):
@@ -43,7 +50,7 @@ class SourceForm(PanelForm):
 class AccountForm(PanelForm):
     """A connection that is there already, by its id."""
 
-    connection = Text(_l("Account"))
+    connection = Text(_l("Account"), [rule(chosen)])
     confirmed = BooleanField()
 
 

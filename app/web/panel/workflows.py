@@ -67,7 +67,7 @@ def workflow_of(workspace_id: str, workflow_id: str) -> Workflow:
     return workflows.get(workspaces.get(g.agency, workspace_id), workflow_id)
 
 
-def address_of(workflow: Workflow) -> dict[str, str]:
+def address_of(workflow: Workflow) -> dict[str, Any]:
     """What stands in the addresses below a workflow."""
     return {"workspace_id": workflow.workspace.public_id, "workflow_id": workflow.public_id}
 
@@ -88,20 +88,23 @@ def current(workflow: Workflow) -> ResponseReturnValue:
 
 def context_of(workflow: Workflow) -> dict[str, Any]:
     """What `panel/workflows/_workflow.html` needs."""
-    at = clock.now()
+    at, cursor = clock.now(), _cursor()
+    steps = nodes.view(workflow, g.agency, at=at)
+    numbers = {step.slot.slot.id: step.number for step in reversed(steps)}
     return {
         "workflow": workflow,
         "workspace": workflow.workspace,
         "address": address_of(workflow),
+        "poll_url": url_for("panel.show_workflow", **address_of(workflow), **cursor),
         "progress": workflows.progress_of([workflow])[workflow.id],
-        "unasked": [(slot.public_id, slot.nodes[0].public_id, workflows.slot_name(slot)) for slot in workflows.unasked(workflow)],
-        "nodes": nodes.view(workflow, g.agency, at=at),
-        "board": board.view(workflow, at=at, **_cursor()),
+        "unasked": [(numbers[slot.id], workflows.slot_name(slot)) for slot in workflows.unasked(workflow)],
+        "nodes": steps,
+        "board": board.view(workflow, at=at, **cursor),
         "mail_is_set_up": deliveries.mail_is_set_up(),
     }
 
 
-def _cursor() -> dict[str, str | None]:
+def _cursor() -> dict[str, Any]:
     """Which page of recipients is on the screen: what the address says, for an act that of the page it comes from."""
     args: dict[str, str] = request.args.to_dict()
     if request.method != "GET":

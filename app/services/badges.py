@@ -1,0 +1,58 @@
+"""What is said of a request and of a slot in one word, with the shape that goes with it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.i18n import _
+from app.models import Connection, ConnectionRequest, Health, Slot, Source, Status
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A state as a shape (`kind`, one of components/status.html) and a word."""
+
+    kind: str
+    text: str
+
+
+def of_request(asked: ConnectionRequest, *, at: datetime) -> Badge:
+    """Where a request stands, as its row says it."""
+    if asked.status is Status.FULFILLED:
+        return of_connection(asked.connection)
+    if asked.is_expired(at):
+        return Badge("expired", _("Link expired"))
+    texts = {
+        Status.QUEUED: _("Queued (not yet sent)"),
+        Status.PENDING: _("Pending"),
+        Status.DECLINED: _("Declined"),
+        Status.REVOKED: _("Revoked"),
+    }
+    return Badge(asked.status.value, texts.get(asked.status, _("Cancelled")))
+
+
+def of_connection(connection: Connection | None) -> Badge:
+    """Whether what a client connected works, and as whom."""
+    if connection is None:
+        return Badge("connected", _("Connected"))
+    if connection.health is Health.ERROR:
+        return Badge("error", _("Reconnection needed"))
+    if connection.health is Health.REVOKED:
+        return Badge("revoked", _("Revoked"))
+    if connection.account:
+        return Badge("connected", _("Connected as %(account)s", account=connection.account))
+    return Badge("connected", _("Connected"))
+
+
+def of_slot(slot: Slot, asked: ConnectionRequest | None, *, lacks: bool, at: datetime) -> Badge:
+    """Where a slot stands: what is asked for it, else what fills it; `lacks` says that its connection is too narrow."""
+    if asked and asked.status.live:
+        return of_request(asked, at=at)
+    if slot.connection and slot.connection.works:
+        return Badge("partial", _("Permissions missing")) if lacks else Badge("connected", _("Connected"))
+    if slot.connection:
+        return of_connection(slot.connection)
+    if asked:
+        return of_request(asked, at=at)
+    if slot.source is None:
+        return Badge("draft", _("No connection source"))
+    return Badge("draft", _("No account chosen") if slot.source is Source.AGENCY else _("Not asked yet"))
