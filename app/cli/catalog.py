@@ -11,7 +11,8 @@ import click
 from app.catalog import App, Catalog, CatalogError, load
 from app.config import Config, ConfigError
 
-SETTINGS = ("GATEHOUSE_APPS_DIR", "GATEHOUSE_INSTANCE_PATH", "GATEHOUSE_BASE_URL", "GATEHOUSE_OAUTH_")
+FILES = ("GATEHOUSE_APPS_DIR", "GATEHOUSE_INSTANCE_PATH", "GATEHOUSE_EGRESS_ALLOW")
+CLIENTS = ("GATEHOUSE_BASE_URL", "GATEHOUSE_OAUTH_")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
@@ -26,7 +27,7 @@ def command() -> None:
 def check(*, as_json: bool) -> None:
     """Read every app's file; a broken one is named with its line and what is wrong."""
     try:
-        apps = load(_settings("GATEHOUSE_APPS_DIR", "GATEHOUSE_INSTANCE_PATH").apps_dir)
+        apps = _load(_settings(*FILES))
     except (CatalogError, ConfigError) as error:
         _fail(error, as_json=as_json)
     if as_json:
@@ -40,8 +41,8 @@ def check(*, as_json: bool) -> None:
 def list_apps(*, as_json: bool) -> None:
     """List the apps: how each is connected, the redirect address of its shared client, and whether there is one."""
     try:
-        config = _settings(*SETTINGS)
-        apps = load(config.apps_dir)
+        config = _settings(*FILES, *CLIENTS)
+        apps = _load(config)
     except (CatalogError, ConfigError) as error:
         _fail(error, as_json=as_json)
     if as_json:
@@ -53,6 +54,10 @@ def list_apps(*, as_json: bool) -> None:
 def _settings(*names: str) -> Config:
     """Read only the settings named, and what they are the beginning of: a fault in another is not ours to report."""
     return Config.from_environ({name: value for name, value in os.environ.items() if name.startswith(names)})
+
+
+def _load(config: Config) -> Catalog:
+    return load(config.apps_dir, loopback_http=config.reaches_loopback)
 
 
 def _row(app: App, config: Config) -> dict[str, Any]:

@@ -61,6 +61,13 @@ def test_check_minds_no_setting_but_its_own(tmp_path: Path):
     assert result.exit_code == 0
 
 
+def test_check_allows_plain_http_to_this_machine_where_calls_may_go_there(tmp_path: Path):
+    (tmp_path / "deskly.toml").write_text(SOUND.replace("https://{subdomain}.deskly.example", "http://127.0.0.1:8001"))
+
+    assert run("check", APPS_DIR=tmp_path).exit_code == 1
+    assert run("check", APPS_DIR=tmp_path, EGRESS_ALLOW="127.0.0.0/8").exit_code == 0
+
+
 def test_list_shows_methods_redirect_address_and_shared_client(tmp_path: Path):
     result = run(
         "list",
