@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 else:
     Model = db.Model
 
+CHANGED_OUTSIDE = "Rows were changed outside a transaction."
 PUBLIC_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: people read these aloud
 
 
@@ -144,6 +145,8 @@ def _guard_statement(state: ORMExecuteState) -> None:
 
 
 def _guard_flush(session: Session, _context: UOWTransaction, _instances: object) -> None:
+    if not session.info.get("in_transaction"):
+        raise RuntimeError(CHANGED_OUTSIDE)
     tenant: Tenant | None = session.info.get("tenant")
     for row in [*session.new, *session.dirty, *session.deleted]:
         if not isinstance(row, OwnedByAgency):
@@ -171,7 +174,7 @@ def transaction() -> Iterator[Session]:
         yield session
         return
     if session.new or session.dirty or session.deleted:
-        raise RuntimeError("Rows were changed outside a transaction.")
+        raise RuntimeError(CHANGED_OUTSIDE)
     session.rollback()
     session.info["in_transaction"] = True
     try:

@@ -138,7 +138,4 @@ def _kestrel(owner: Staff) -> None:
             session.flush()
             slot.connection_id = connection.id
             slot.source = Source.CLIENT
-    workflow.version, workflow.published_at = 1, at
-
-
-__all__ = ["introduction", "make"]
+        workflow.version, workflow.published_at = 1, at
