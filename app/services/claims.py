@@ -97,8 +97,12 @@ def claim(kinds: Collection[str], *, at: datetime, limit: int = BATCH) -> list[C
     )  # message_id itself: SQLite 3.40 answers IS NOT NULL wrongly in RETURNING
     with transaction() as session:
         rows = session.execute(taken, execution_options=AS_TOLD).all()
-    taken_now = (Claimed(*columns, message_id is not None) for *columns, message_id in rows)
-    return sorted(taken_now, key=lambda item: item.id)
+    return sorted(map(_claimed, rows), key=lambda item: item.id)
+
+
+def _claimed(row: Any) -> Claimed:
+    columns = (row.id, row.kind, row.key, row.agency_id, row.payload, row.attempts, row.fence)
+    return Claimed(*columns, started=row.message_id is not None)
 
 
 def _due(kinds: Collection[str], at: datetime) -> ColumnElement[bool]:
