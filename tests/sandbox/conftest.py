@@ -13,7 +13,7 @@ from app.catalog import Catalog, load
 from app.egress import Egress
 from app.sandbox import Switches, create_sandbox, provider_of
 from tests.sandbox.flow import PANEL, Connector
-from tests.sandbox.person import Person
+from tests.sandbox.person import PLAIN, Person
 from tests.support.servers import serve_in_thread
 
 
@@ -43,7 +43,7 @@ def catalog(sandbox: Flask) -> Catalog:
 
 @pytest.fixture(autouse=True)
 def way_out() -> Iterator[Egress]:
-    client = Egress((ip_network("127.0.0.0/8"),))
+    client = Egress((ip_network("127.0.0.0/8"),), tls=PLAIN)
     egress.install(client)
     yield client
     client.close()

@@ -12,7 +12,7 @@ from app.catalog.schema import App
 from app.oauth import Authorization, ClientCredentials, Identity, RevokeOutcome, Token
 from app.sandbox import Provider, clients_of
 from app.vault import Masked
-from tests.sandbox.person import Pairs, Person
+from tests.sandbox.person import PLAIN, Pairs, Person
 
 PANEL = "http://localhost:8000"
 REDIRECT = f"{PANEL}/oauth/callback/tEst-1"
@@ -102,7 +102,7 @@ class Flow:
         secrets = {"client_id": self.client.client_id, "client_secret": self.client.secret}
         values = {**self.values, **secrets, "access_token": token.access_token.reveal()}
         url = self.app.expand(self.app.api.base_url, values)
-        with httpx2.Client(trust_env=False) as http:
+        with httpx2.Client(trust_env=False, verify=PLAIN) as http:
             return http.get(f"{url}/things/1", headers=self.app.headers(values))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -88,5 +88,3 @@ def _revokes(flow: Flow, begun: oauth.Authorization, token: oauth.Token) -> None
         with pytest.raises(TokenError) as caught:
             flow.refresh(begun, token.refresh_token)
         assert caught.value.ends_grant
-
-

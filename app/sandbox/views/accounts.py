@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort, request
 
 from app import clock
-from app.catalog.protocol import Body, Identity, OAuth2
+from app.catalog.protocol import Body, Identity, OAuth2, Source
 from app.catalog.schema import App
 from app.sandbox import calls, facts, people
-from app.sandbox.answers import as_json, failed
+from app.sandbox.answers import as_json, failed, speaks_openid
 from app.sandbox.calls import Caller
 from app.sandbox.documents import document
 from app.sandbox.grants import Grant, Refusal
@@ -30,6 +30,8 @@ def identity_error(_app: App, ways: OAuth2, refused: Refusal) -> Response:
 @called(bp, Step.IDENTITY, "GET", "POST", errors=identity_error)
 def identity(app: App, ways: OAuth2) -> Response:
     """Say whose token it is."""
+    if ways.identity.source is not Source.API:
+        abort(404)
     way, caller = ways.identity, Caller(calls.in_address(ways.identity.url))
     calls.check_authorization(app, way.auth, caller)
     calls.check_headers({**app.api.headers, **way.headers}, caller)
@@ -52,7 +54,9 @@ def api(app: App, ways: OAuth2) -> Response:
 @called(bp, Step.JWKS, "GET")
 def jwks(app: App, ways: OAuth2) -> Response:
     """Publish the signing keys."""
-    del app, ways
+    del app
+    if not speaks_openid(ways):
+        abort(404)
     return as_json(current().signer.jwks())
 
 

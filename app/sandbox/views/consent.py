@@ -120,13 +120,15 @@ def _consent_page(key: str, ask_id: str, *, error: str = "") -> ResponseReturnVa
         return _over(app)
     if email is None:
         return redirect(url_for(".choose", key=key, ask_id=ask_id), 303)
+    permissions = [{"scope": scope, "label": app.scope_label(scope)} for scope in asked.scopes]
     page = render_template(
         "sandbox/consent.html",
         app=app,
         ask=asked,
         client=client(app, asked.client_id) or abort(404),
         person=people.person(email),
-        scopes=[(scope, app.scope_label(scope), scope in FIXED) for scope in asked.scopes],
+        fixed=[permission for permission in permissions if permission["scope"] in FIXED],
+        scopes=[permission for permission in permissions if permission["scope"] not in FIXED],
         error=error,
     )
     return page, 422 if error else 200

@@ -28,9 +28,9 @@ def mode_names() -> dict[Mode, str]:
         Mode.ERROR_PAGE: _("Error page in place of the consent screen"),
         Mode.ERROR_BACK: _("Sends people back with an error"),
         Mode.SERVER_ERROR: _("Server error (500)"),
-        Mode.SLOW: _("Slow, by so many seconds"),
+        Mode.SLOW: _("Slow, by these seconds"),
         Mode.GARBAGE: _("Garbage in place of answers"),
-        Mode.RATE_LIMITED: _("Too many calls (429), for so many seconds"),
+        Mode.RATE_LIMITED: _("Too many calls (429), for these seconds"),
         Mode.DENY_REFRESH: _("Denies every refresh"),
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from hmac import compare_digest
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, abort, request
 
 from app import clock
 from app.catalog.protocol import Body, ClientAuth, OAuth2, Revoke, RevokeAuth, RevokeStyle
@@ -43,6 +43,8 @@ def token(app: App, ways: OAuth2) -> Response:
 @called(bp, Step.REFRESH, "POST", errors=as_token_error)
 def refresh(app: App, ways: OAuth2) -> Response:
     """Refresh, where the app has an address for it."""
+    if not ways.refresh_url:
+        abort(404)
     params, known, caller = _call(app, ways, ways.refresh_url)
     if params.get("grant_type") != ways.refresh_params.get("grant_type", "refresh_token"):
         raise Refusal("unsupported_grant_type", "This address refreshes only.")
@@ -54,7 +56,7 @@ def exchange(app: App, ways: OAuth2) -> Response:
     """Trade a short-lived token for a long-lived one."""
     way, at = ways.exchange, clock.now()
     if way is None or request.method != way.method:
-        raise Refusal("invalid_request", "There is no such exchange.", status=404)
+        abort(404)
     params = calls.query() if way.method == "GET" else calls.body_of(Body.FORM)
     caller = Caller(calls.in_address(way.url))
     calls.check_params(way.params, params, caller)
@@ -66,6 +68,8 @@ def exchange(app: App, ways: OAuth2) -> Response:
 @called(bp, Step.REVOKE, "GET", "POST", "PUT", "DELETE")
 def revoke(app: App, ways: OAuth2) -> Response:
     """End a grant, asked for in the app's way."""
+    if not (ways.revoke or ways.discovery_url):
+        abort(404)
     way = ways.revoke or Revoke(url="")
     if request.method != way.method:
         raise Refusal("invalid_request", f"Revoke by {way.method}.", status=405)
