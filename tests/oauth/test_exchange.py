@@ -353,6 +353,7 @@ BAD = {
     "502 html": (502, b"<html>Bad gateway</html>", Fault.UNAVAILABLE),
     "temporarily": (400, {"error": "temporarily_unavailable"}, Fault.UNAVAILABLE),
     "400 without error": (400, {"message": "no"}, Fault.GARBAGE),
+    "400 with token": (400, PLAIN, Fault.GARBAGE),
     "302": (302, b"", Fault.GARBAGE),
     "html 200": (200, b"<html>canary</html>", Fault.GARBAGE),
     "empty": (200, b"", Fault.GARBAGE),

@@ -413,6 +413,13 @@ def test_identify_looks_for_an_unknown_key_again_but_not_for_every_stranger(prov
     assert len(provider.log) == 1
 
 
+def test_identify_takes_no_key_that_is_for_encryption(provider):
+    serve(provider, "/keys", {"keys": [{**RSA.as_dict(private=False), "use": "enc"}]})
+
+    with pytest.raises(IdentityError):
+        by_id_token(provider, signed())
+
+
 def test_identify_asks_for_keys_once(provider):
     publish(provider, RSA)
 
