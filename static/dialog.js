@@ -24,7 +24,8 @@
   }
 
   document.addEventListener("htmx:beforeRequest", ({ detail, target }) => {
-    if (detail.target?.id === "dialog-content" && !target.closest("#dialog")) opener = target;
+    if (detail.target?.id !== "dialog-content" || target.closest("#dialog")) return;
+    opener = target.closest(".dropdown")?.querySelector("[data-bs-toggle]") ?? target; // an item hides with its menu
   });
 
   document.addEventListener("htmx:afterSettle", ({ target }) => {
