@@ -26,6 +26,7 @@ from app import egress as outside
 from app.egress import Egress, EgressFailed, EgressRefused, parse_json
 from app.egress.addresses import is_public, parse
 
+TLS = ssl.create_default_context()  # one for all tests: loading the trust store takes a while
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 SPELLINGS = [
@@ -99,7 +100,7 @@ def httpserver_listen_address() -> tuple[str, int]:
 
 @pytest.fixture
 def egress() -> Iterator[Egress]:
-    client = Egress(LOOPBACK)
+    client = Egress(LOOPBACK, tls=TLS)
     yield client
     client.close()
 
@@ -172,7 +173,7 @@ def test_spellings_are_many():
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_request_reaches_no_private_address_however_it_is_spelt(scheme):
-    guarded = Egress()
+    guarded = Egress(tls=TLS)
     with listening(answering(b"")) as four, listening(answering(b""), "::1") as six:
         for spelling in SPELLINGS:
             for port in (four.port, six.port):
@@ -183,7 +184,7 @@ def test_request_reaches_no_private_address_however_it_is_spelt(scheme):
 
 @pytest.mark.parametrize("spelling", NUMBERS)
 def test_request_refuses_a_name_that_resolves_to_a_private_address(spelling):
-    guarded = Egress(resolver=lambda _host, _port: [spelling])
+    guarded = Egress(tls=TLS, resolver=lambda _host, _port: [spelling])
 
     with pytest.raises(EgressRefused) as refusal:
         guarded.request("GET", "https://provider.example/")
@@ -192,7 +193,7 @@ def test_request_refuses_a_name_that_resolves_to_a_private_address(spelling):
 
 
 def test_request_refuses_a_name_if_any_of_its_addresses_is_private():
-    guarded = Egress(resolver=lambda _host, _port: ["93.184.216.34", "10.0.0.8"])
+    guarded = Egress(tls=TLS, resolver=lambda _host, _port: ["93.184.216.34", "10.0.0.8"])
 
     with pytest.raises(EgressRefused, match="address"):
         guarded.request("GET", "https://provider.example/")
@@ -207,7 +208,7 @@ def test_is_public_knows_the_public(address):
 
 
 def test_request_refuses_plain_http_to_a_public_address():
-    guarded = Egress(LOOPBACK, resolver=lambda _host, _port: ["93.184.216.34"])
+    guarded = Egress(LOOPBACK, tls=TLS, resolver=lambda _host, _port: ["93.184.216.34"])
 
     with pytest.raises(EgressRefused, match="scheme"):
         guarded.request("GET", "http://provider.example/")
@@ -247,7 +248,7 @@ def test_request_refuses_plain_http_to_a_public_address():
     ],
 )
 def test_request_refuses_an_address_that_is_not_plain(url, reason):
-    guarded = Egress(resolver=lambda _host, _port: pytest.fail("looked up"))
+    guarded = Egress(tls=TLS, resolver=lambda _host, _port: pytest.fail("looked up"))
 
     with pytest.raises(EgressRefused) as refusal:
         guarded.request("GET", url)
@@ -381,7 +382,7 @@ def test_request_ends_at_its_deadline_in_the_handshake_and_in_the_look_up(author
         started = time.monotonic()
         with pytest.raises(EgressFailed, match="timeout"):
             trusting(authority).request("GET", f"https://provider.example:{mute.port}/", deadline=0.3)
-        hanging = Egress(resolver=lambda _host, _port: time.sleep(0.8) or [])
+        hanging = Egress(tls=TLS, resolver=lambda _host, _port: time.sleep(0.8) or [])
         with pytest.raises(EgressFailed, match="timeout"):
             hanging.request("GET", "https://provider.example/", deadline=0.3)
 
@@ -486,7 +487,7 @@ def test_request_fails_where_nobody_listens_or_the_name_is_unknown(egress):
     with pytest.raises(EgressFailed, match="connect"):
         egress.request("GET", f"http://127.0.0.1:{port}/")
     with pytest.raises(EgressFailed, match="resolve"):
-        Egress(resolver=unknown).request("GET", "https://nowhere.example/")
+        Egress(tls=TLS, resolver=unknown).request("GET", "https://nowhere.example/")
 
 
 # What it does not do
