@@ -12,6 +12,7 @@ from app.i18n import _
 READABLE = 4.5
 LIGHT_GROUNDS = ("#ffffff", "#f3f4f5")  # --gh-bg and --gh-sunken of the theme
 DARK_GROUND = "#131517"
+LIGHT_TARGET = 4.55  # a little more, for what rounding to #rrggbb takes
 DARK_TARGET = 5.6  # on --gh-bg, so that 4.5 holds on raised grounds too
 ON_LIGHT, ON_DARK = "#ffffff", "#131517"
 STEPS = 24
@@ -45,7 +46,7 @@ def parse(text: str, *, field: str = "accent") -> str:
     return f"#{colour.removeprefix('#')}"
 
 
-def ratio(colour: str, ground: str) -> float:
+def ratio(colour: str | Color, ground: str) -> float:
     """The contrast ratio of two colours, 1 to 21."""
     return float(Color(colour).contrast(ground))
 
@@ -55,7 +56,7 @@ def palette(accent: str) -> Palette:
     """The accent's pair, each the nearest of its hue that can be read."""
     light, dark = accent, accent
     if _worst(accent, LIGHT_GROUNDS) < READABLE:
-        light = _moved(accent, towards=0.0, grounds=LIGHT_GROUNDS, target=READABLE)
+        light = _moved(accent, towards=0.0, grounds=LIGHT_GROUNDS, target=LIGHT_TARGET)
     if ratio(accent, DARK_GROUND) < DARK_TARGET:
         dark = _moved(accent, towards=1.0, grounds=(DARK_GROUND,), target=DARK_TARGET)
     return Palette(light, ON_LIGHT, dark, ON_DARK)
@@ -90,7 +91,7 @@ def explanations(accent: str) -> list[str]:
     return texts
 
 
-def _worst(colour: str, grounds: tuple[str, ...]) -> float:
+def _worst(colour: str | Color, grounds: tuple[str, ...]) -> float:
     return min(ratio(colour, ground) for ground in grounds)
 
 
@@ -104,8 +105,8 @@ def _moved(accent: str, *, towards: float, grounds: tuple[str, ...], target: flo
             far = middle
         else:
             near = middle
-    return _at(base, far)
+    return str(_at(base, far).convert("srgb").to_string(hex=True))
 
 
-def _at(base: Color, lightness: float) -> str:
-    return str(base.clone().set("lightness", lightness).fit("srgb").convert("srgb").to_string(hex=True))
+def _at(base: Color, lightness: float) -> Color:
+    return base.clone().set("lightness", lightness).fit("srgb")

@@ -33,6 +33,8 @@ def redraw(upload: bytes, *, field: str = "logo") -> Logo:
         raise Refused(_("This file is larger than 2 MB."), field=field)
     try:
         picture = _decoded(upload, field)
+    except Image.DecompressionBombError:
+        raise Refused(_too_large(), field=field) from None
     except BROKEN:
         raise Refused(_("This is not a PNG, JPEG or WebP picture that can be read."), field=field) from None
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
@@ -44,12 +46,16 @@ def redraw(upload: bytes, *, field: str = "logo") -> Logo:
     return Logo(png, hashlib.sha256(png).hexdigest())
 
 
+def _too_large() -> str:
+    return _("This picture has too many pixels. 256 by 256 is enough.")
+
+
 def _decoded(upload: bytes, field: str) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the size is checked here, before anything is unpacked
         with Image.open(BytesIO(upload), formats=FORMATS) as picture:
             width, height = picture.size
             if max(width, height) > LARGEST_SIDE or width * height > MOST_PIXELS:
-                raise Refused(_("This picture has too many pixels. 256 by 256 is enough."), field=field)
+                raise Refused(_too_large(), field=field)
             picture.draft("RGB", (SIDE * 2, SIDE * 2))
             return ImageOps.exif_transpose(picture).convert("RGBA")

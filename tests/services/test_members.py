@@ -1,0 +1,79 @@
+import pytest
+from sqlalchemy import select
+
+from app.errors import NotFound, Refused
+from app.extensions import db
+from app.models import AuditEvent
+from app.services import members
+from tests import factories
+from tests.support.shared_app import *  # noqa: F403
+
+pytestmark = pytest.mark.both_databases
+
+
+def audited():
+    rows = db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))
+    return [(row.type, row.workspace_id, row.subject) for row in rows]
+
+
+def test_add_makes_a_member_of_this_workspace_alone(agency, owner, workspace):
+    other = factories.make_workspace(agency, "Tannery Row")
+    member = members.add(workspace, name="Dana Reyes", email="Dana.Reyes@HarborDental.example", by=owner)
+
+    assert members.with_address(workspace, "dana.reyes@harbordental.example") == member
+    assert members.with_address(other, "dana.reyes@harbordental.example") is None
+    assert members.page(other).items == []
+    assert audited() == [("member.added", workspace.id, member.public_id)]
+
+
+@pytest.mark.parametrize(
+    ("name", "email", "field"),
+    [
+        ("", "dana@harbordental.example", "name"),
+        ("x" * 81, "dana@harbordental.example", "name"),
+        ("Dana\r\nBcc: x", "dana@harbordental.example", "name"),
+        ("Dana", "", "email"),
+        ("Dana", "dana@harbordental", "email"),
+        ("Dana", "dana@harbordental.example, eve@elsewhere.example", "email"),
+        ("Dana", "Dana <dana@harbordental.example>", "email"),
+    ],
+)
+def test_add_refuses_bad_input_at_its_field(owner, workspace, name, email, field):
+    with pytest.raises(Refused) as refused:
+        members.add(workspace, name=name, email=email, by=owner)
+
+    assert refused.value.field == field
+
+
+def test_add_refuses_a_second_of_the_same_address_until_the_first_is_removed(owner, workspace):
+    first = members.add(workspace, name="Dana", email="dana@harbordental.example", by=owner)
+    with pytest.raises(Refused, match="This address is a member already") as refused:
+        members.add(workspace, name="Dana again", email="DANA@harbordental.example", by=owner)
+    assert refused.value.field == "email"
+
+    members.remove(workspace, first.public_id, by=owner)
+    second = members.add(workspace, name="Dana again", email="dana@harbordental.example", by=owner)
+
+    assert members.page(workspace).items == [second]
+
+
+def test_remove_happens_once(owner, workspace):
+    member = factories.make_member(workspace)
+    members.remove(workspace, member.public_id, by=owner)
+
+    assert members.with_address(workspace, member.email) is None
+    with pytest.raises(NotFound):
+        members.remove(workspace, member.public_id, by=owner)
+    assert audited() == [("member.removed", workspace.id, member.public_id)]
+
+
+def test_get_knows_members_of_this_workspace_only(agency, owner, workspace, stranger):
+    elsewhere = factories.make_member(factories.make_workspace(agency, "Tannery Row"))
+    with factories.across_tenants("a test's setting"):
+        foreign = factories.make_member(factories.make_workspace(stranger.agency, "Kestrel"))
+
+    for public_id in (elsewhere.public_id, foreign.public_id, "nobody"):
+        with pytest.raises(NotFound):
+            members.get(workspace, public_id)
+        with pytest.raises(NotFound):
+            members.remove(workspace, public_id, by=owner)

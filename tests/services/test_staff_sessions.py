@@ -1,0 +1,251 @@
+import hashlib
+import secrets
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from app.errors import RateLimited, Refused
+from app.extensions import db
+from app.models import AuditEvent, Role, StaffSession
+from app.services import passwords, staff, staff_sessions
+from tests import factories
+from tests.support.shared_app import *  # noqa: F403
+from tests.support.statements import counted
+
+pytestmark = pytest.mark.both_databases
+
+
+def fresh_id():
+    return hashlib.sha256(secrets.token_bytes(8)).digest()
+
+
+def began(person, **more):
+    id_hash = fresh_id()
+    staff_sessions.start(person, id_hash=id_hash, **more)
+    return id_hash
+
+
+def audited(kind):
+    return [row.subject for row in db.session.scalars(select(AuditEvent).where(AuditEvent.type == kind))]
+
+
+def test_authenticate_finds_the_person_however_they_write_their_address(owner):
+    found = staff_sessions.authenticate(f"  {owner.email.upper()} ", factories.PASSWORD)
+
+    assert found.id == owner.id
+
+
+def test_authenticate_refuses_a_wrong_password_and_nobody_in_the_same_words(owner):
+    answers = set()
+    for email in (owner.email, "nobody@nowhere.example"):
+        with pytest.raises(Refused) as refused:
+            staff_sessions.authenticate(email, "not the password")
+        answers.add((str(refused.value), refused.value.field))
+
+    assert answers == {("This e-mail address and password do not match.", None)}
+    assert audited("staff.sign_in_failed") == [owner.public_id]
+
+
+def test_authenticate_does_the_same_work_for_nobody(owner, monkeypatch):
+    verified = []
+    matches = passwords.matches
+    monkeypatch.setattr(passwords, "matches", lambda stored, typed: verified.append(typed) or matches(stored, typed))
+    work = []
+    for email in (owner.email, "nobody@nowhere.example"):
+        db.session.rollback()
+        with counted() as statements, pytest.raises(Refused):
+            staff_sessions.authenticate(email, "not the password")
+        work.append([statement.split()[0] for statement in statements])
+
+    assert work[0] == work[1]
+    assert len(verified) == 2
+
+
+def test_authenticate_refuses_the_disabled_as_if_they_were_nobody(owner, teammate):
+    staff.disable(owner.agency, teammate.public_id, by=owner)
+
+    with pytest.raises(Refused, match="do not match"):
+        staff_sessions.authenticate(teammate.email, factories.PASSWORD)
+
+
+def test_authenticate_takes_a_one_time_password_for_seven_days(owner, clock):
+    person, password = staff.add(
+        owner.agency, name="Ines", email=f"ines@{owner.agency.slug}.example", role=Role.MEMBER, by=owner
+    )
+    clock.forward(days=6, hours=23)
+    assert staff_sessions.authenticate(person.email, password.reveal()).id == person.id
+
+    clock.forward(hours=1)
+    with pytest.raises(Refused, match="do not match"):
+        staff_sessions.authenticate(person.email, password.reveal())
+
+
+def test_authenticate_hashes_anew_once_the_parameters_are_raised(owner):
+    old = passwords._hasher(light=False).hash(factories.PASSWORD.encode())
+    with factories.transaction():
+        owner.password_hash = old
+
+    staff_sessions.authenticate(owner.email, factories.PASSWORD)
+
+    assert owner.password_hash != old
+    assert not passwords.is_outdated(owner.password_hash)
+    assert passwords.matches(owner.password_hash, factories.PASSWORD)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_authenticate_stops_after_ten_tries_at_one_address_whoever_it_is(owner, clock, known):
+    email = owner.email if known else f"{secrets.token_hex(4)}@nowhere.example"
+    for _ in range(10):
+        with pytest.raises(Refused):
+            staff_sessions.authenticate(email, "not the password")
+
+    with pytest.raises(RateLimited) as limited:
+        staff_sessions.authenticate(email, factories.PASSWORD)
+
+    assert 0 < limited.value.retry_after <= 900
+    clock.forward(seconds=limited.value.retry_after)
+    with pytest.raises(Refused):
+        staff_sessions.authenticate(email, "not the password")
+
+
+def test_authenticate_stops_a_visitor_who_tries_many_addresses(owner):
+    db.session().info["address"] = f"2001:db8:{secrets.token_hex(2)}::1"
+    for number in range(50):
+        with pytest.raises(Refused):
+            staff_sessions.authenticate(f"{number}-{secrets.token_hex(3)}@nowhere.example", "not the password")
+
+    with pytest.raises(RateLimited):
+        staff_sessions.authenticate(owner.email, factories.PASSWORD)
+
+
+def test_resume_finds_the_person_and_their_agency(owner):
+    found = staff_sessions.resume(began(owner, user_agent="Browser" * 99))
+
+    assert (found.staff.id, found.staff.agency.id) == (owner.id, owner.agency_id)
+    assert len(found.user_agent) == 255
+    assert staff_sessions.resume(fresh_id()) is None
+
+
+def test_resume_ends_after_two_idle_hours(owner, clock):
+    id_hash = began(owner)
+    clock.forward(hours=1, minutes=59)
+    assert staff_sessions.resume(id_hash)
+    clock.forward(hours=1, minutes=59)
+    assert staff_sessions.resume(id_hash)
+
+    clock.forward(hours=2)
+    assert staff_sessions.resume(id_hash) is None
+
+
+def test_resume_ends_after_twelve_hours_however_busy(owner, clock):
+    id_hash = began(owner)
+    for _ in range(11):
+        clock.forward(hours=1)
+        assert staff_sessions.resume(id_hash)
+    clock.forward(minutes=59)
+    assert staff_sessions.resume(id_hash)
+
+    clock.forward(minutes=1)
+    assert staff_sessions.resume(id_hash) is None
+
+
+def test_resume_takes_no_poll_for_a_sign_of_life(owner, clock):
+    id_hash = began(owner)
+    for _ in range(7):
+        clock.forward(minutes=15)
+        assert staff_sessions.resume(id_hash, is_poll=True)
+
+    clock.forward(minutes=15)
+    assert staff_sessions.resume(id_hash, is_poll=True) is None
+
+
+def test_resume_writes_at_most_once_a_minute(owner, clock):
+    id_hash = began(owner)
+    clock.forward(seconds=59)
+    with counted() as statements:
+        staff_sessions.resume(id_hash)
+    assert statements.writes == []
+
+    clock.forward(seconds=1)
+    with counted() as statements:
+        staff_sessions.resume(id_hash)
+    assert len(statements.writes) == 1
+
+
+def test_resume_ends_with_the_persons_access(owner, teammate):
+    id_hash = began(teammate)
+    staff.disable(owner.agency, teammate.public_id, by=owner)
+
+    assert staff_sessions.resume(id_hash) is None
+
+
+def test_start_takes_the_place_of_the_browsers_former_session(owner):
+    before = began(owner)
+    began(owner, replacing=before)
+
+    assert staff_sessions.resume(before) is None
+    assert audited("staff.signed_in") == [owner.public_id] * 2
+
+
+def test_start_lets_the_oldest_of_twenty_go(owner, clock):
+    ids = []
+    for _ in range(21):
+        clock.forward(seconds=1)
+        ids.append(began(owner))
+
+    assert staff_sessions.resume(ids[0]) is None
+    assert [each.id_hash for each in staff_sessions.of(owner)] == ids[:0:-1]
+
+
+def test_start_forgets_sessions_that_are_over(owner, clock):
+    began(owner)
+    clock.forward(hours=3)
+    began(owner)
+
+    assert db.session.scalar(select(func.count()).select_from(StaffSession)) == 1
+
+
+def test_of_lists_ones_own_live_sessions_alone(owner, teammate, clock):
+    began(owner)
+    began(teammate)
+    clock.forward(hours=1)
+    latest = began(owner)
+    clock.forward(hours=1, minutes=30)
+
+    assert [each.id_hash for each in staff_sessions.of(owner)] == [latest]
+
+
+def test_end_signs_out_of_one_browser_once(owner):
+    here, elsewhere = began(owner), began(owner)
+    staff_sessions.end(owner, here)
+    staff_sessions.end(owner, here)
+
+    assert staff_sessions.resume(here) is None
+    assert staff_sessions.resume(elsewhere)
+    assert audited("staff.signed_out") == [owner.public_id]
+
+
+def test_end_leaves_the_sessions_of_others_alone(owner, teammate):
+    theirs = began(teammate)
+    staff_sessions.end(owner, theirs)
+
+    assert staff_sessions.resume(theirs)
+
+
+def test_end_all_signs_out_everywhere_and_nobody_else(owner, teammate):
+    mine, theirs = [began(owner), began(owner)], began(teammate)
+    staff_sessions.end_all(owner)
+
+    assert [staff_sessions.resume(each) for each in mine] == [None, None]
+    assert staff_sessions.resume(theirs)
+    assert audited("staff.signed_out_everywhere") == [owner.public_id]
+
+
+def test_a_session_is_stored_as_a_hash_alone(owner):
+    session_id = secrets.token_urlsafe(32)
+    staff_sessions.start(owner, id_hash=hashlib.sha256(session_id.encode()).digest())
+
+    row = db.session.scalars(select(StaffSession)).one()
+    assert row.id_hash != session_id.encode()
+    assert row.expires_at - row.created_at == timedelta(hours=12)
