@@ -269,9 +269,9 @@ def test_deliver_trusts_only_verified_certificates(authority, tls):
 def test_deliver_wants_the_certificate_to_name_the_server(authority):
     with smtp_server(tls="starttls", authority=authority) as server:
         asked = server_of(server.url.replace("localhost", "127.1"))  # the same server, by a name not in its certificate
-        with SmtpTransport(asked, name="gate.example", cafile=str(authority.path)).open() as carrier:
-            with pytest.raises(Failed, match="tls"):
-                deliver(carrier)
+        transport = SmtpTransport(asked, name="gate.example", cafile=str(authority.path))
+        with transport.open() as carrier, pytest.raises(Failed, match="tls"):
+            deliver(carrier)
 
     assert (server.connections, len(server.inbox)) == (1, 0)
 
