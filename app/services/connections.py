@@ -1,15 +1,18 @@
 """Connections: stored when a client approves, one for each external account of a workspace."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import joinedload, selectinload
 
 from app.catalog.schema import App
+from app.database import across_tenants
 from app.extensions import db
 from app.models import Agency, Connection, Flow, Health, Slot
 from app.oauth import scopes as protocol
+from app.oauth.faults import OAuthError
 from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.services import audit, scopes, secrets
@@ -29,8 +32,9 @@ class Grant:
     """What a provider gave in one authorization: the token, whose account it is, and what it covers."""
 
     token: Token
-    identity: Identity
+    identity: Identity | None
     scopes: tuple[str, ...]
+    fault: OAuthError | None = None  # why the account could not be told
 
 
 def store(flow: Flow, app: App, grant: Grant, *, at: datetime) -> Connection:
@@ -38,17 +42,24 @@ def store(flow: Flow, app: App, grant: Grant, *, at: datetime) -> Connection:
 
     Within a transaction that holds the workspace's lock.
     """
-    connection = _of_account(flow, grant.identity)
+    identity = grant.identity
+    if identity is None:
+        raise ValueError("A grant whose account is not known makes no connection.")
+    connection = _of_account(flow, identity)
     is_new = connection is None
     if connection is None:
-        connection = _new(flow, app, grant, at=at)
+        connection = _new(flow, app, identity, at=at)
     elif lacking := protocol.missing(needed_of(connection), grant.scopes, app):
         raise Narrower(lacking)
-    connection.health, connection.health_reason, connection.revoked_at = _health(grant), None, None
+    connection.health, connection.health_reason, connection.revoked_at = (
+        Health.ACTIVE,
+        None,
+        None,
+    )  # the identity is proof
     connection.owner_email = flow.bundle.recipient
-    connection.account = grant.identity.label or connection.account
+    connection.account = identity.label or connection.account
     connection.oauth_client, connection.endpoints = flow.oauth_client, flow.endpoints
-    connection.fields, connection.kept = flow.fields, {**grant.token.kept, **grant.identity.kept}
+    connection.fields, connection.kept = flow.fields, {**grant.token.kept, **identity.kept}
     connection.scopes, connection.expires_at = list(grant.scopes), grant.token.expires_at
     connection.updated_at = at
     credential = _credential(connection, grant.token)
@@ -67,40 +78,36 @@ def store(flow: Flow, app: App, grant: Grant, *, at: datetime) -> Connection:
 
 
 def _of_account(flow: Flow, identity: Identity) -> Connection | None:
-    if not identity.id:
-        return None
     return db.session.scalar(
         select(Connection)
-        .where(
-            Connection.workspace_id == flow.workspace_id,
-            Connection.app_key == flow.app_key,
-            Connection.issuer == identity.issuer,
-            Connection.external_id == identity.id,
-        )
+        .where(Connection.workspace_id == flow.workspace_id, *_same_account(flow.app_key, identity))
         .with_for_update(of=Connection)
     )
 
 
-def _new(flow: Flow, app: App, grant: Grant, *, at: datetime) -> Connection:
+def _same_account(app_key: str, identity: Identity) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Connection.app_key == app_key,
+        Connection.issuer == identity.issuer,
+        Connection.external_id == identity.id,
+    )
+
+
+def _new(flow: Flow, app: App, identity: Identity, *, at: datetime) -> Connection:
     connection = Connection(
         agency_id=flow.agency_id,
         workspace_id=flow.workspace_id,
         app_key=app.key,
-        name=_free_name(flow, grant.identity.label or app.name),
-        issuer=grant.identity.issuer,
-        external_id=grant.identity.id or None,
-        account=grant.identity.label,
+        name=_free_name(flow, identity.label or app.name),
+        issuer=identity.issuer,
+        external_id=identity.id,
+        account=identity.label,
         created_at=at,
         updated_at=at,
     )
     db.session.add(connection)
     db.session.flush()
     return connection
-
-
-def _health(grant: Grant) -> Health:
-    """An identity that was proved is the proof that the grant works; without one the first use will tell."""
-    return Health.ACTIVE if grant.identity.id else Health.PENDING
 
 
 def _credential(connection: Connection, token: Token) -> dict[str, str | None]:
@@ -152,13 +159,15 @@ def broken(agency: Agency, *, most: int) -> list[Connection]:
     )
 
 
-def has_sibling(app: App, identity: Identity) -> bool:
-    """Whether another live connection stands on the same account, so that revoking one at the provider would end both."""
-    live = select(func.count()).select_from(Connection)
-    live = live.where(
-        Connection.app_key == app.key,
-        Connection.issuer == identity.issuer,
-        Connection.external_id == identity.id,
-        Connection.health != Health.REVOKED,
-    )
-    return bool(identity.id) and bool(db.session.scalar(live))
+def siblings(app_key: str, identity: Identity, *, oauth_client: str) -> Sequence[Connection]:
+    """The live connections that stand on the same account and client, whoever's they are: the provider sees one grant."""
+    with across_tenants("a provider does not know our tenants"):
+        return db.session.scalars(
+            select(Connection)
+            .where(
+                *_same_account(app_key, identity),
+                Connection.oauth_client == oauth_client,
+                Connection.health != Health.REVOKED,
+            )
+            .options(joinedload(Connection.secret))
+        ).all()

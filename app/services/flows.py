@@ -248,8 +248,12 @@ def _redeem(
         scopes=asked,
         at=at,
     )
-    identity = identify(app, endpoints, token, nonce=nonce, fields=fields, client=client, at=at)
-    return Grant(token, identity, token.scopes if token.scopes is not None else tuple(asked))
+    granted = token.scopes if token.scopes is not None else tuple(asked)
+    try:
+        identity = identify(app, endpoints, token, nonce=nonce, fields=fields, client=client, at=at)
+    except OAuthError as error:
+        return Grant(token, None, granted, error)  # it exists there, so that it has to be given back
+    return Grant(token, identity, granted)
 
 
 def _settle(flow: Flow, app: App, grant: Grant) -> None:
@@ -270,6 +274,10 @@ def _settle(flow: Flow, app: App, grant: Grant) -> None:
             return
         if lacking := protocol.missing(flow.scopes, grant.scopes, app):
             _hold_partial(flow, grant, lacking, at=at)
+            return
+        if grant.fault:
+            grants.hold(flow, grant, until=at, at=at)
+            _note_failure(flow, NOTICES.get(grant.fault.code, Notice.PROVIDER), at=at)
             return
         try:
             connection = connections.store(flow, app, grant, at=at)
@@ -300,23 +308,26 @@ def _end(flow: Flow, status: FlowStatus, outcome: str, *, at: datetime) -> None:
 
 
 def _fail(flow: Flow, notice: Notice) -> None:
-    """Say on the card why nothing was connected; the request stays as it was."""
+    """End a flow from which nothing came."""
     at = clock.now()
     with transaction() as session:
         session.refresh(flow)
-        _end(flow, FlowStatus.FAILED, notice, at=at)
-        session.execute(
-            update(ConnectionRequest)
-            .where(
-                ConnectionRequest.id == flow.request_id,
-                ConnectionRequest.generation == flow.generation,
-                ConnectionRequest.status.in_([Status.PENDING, Status.DECLINED]),
-            )
-            .values(notice=notice)
+        _note_failure(flow, notice, at=at)
+
+
+def _note_failure(flow: Flow, notice: Notice, *, at: datetime) -> None:
+    """Say on the card why nothing was connected; the request stays as it was. Within a transaction."""
+    _end(flow, FlowStatus.FAILED, notice, at=at)
+    db.session.execute(
+        update(ConnectionRequest)
+        .where(
+            ConnectionRequest.id == flow.request_id,
+            ConnectionRequest.generation == flow.generation,
+            ConnectionRequest.status.in_([Status.PENDING, Status.DECLINED]),
         )
-        audit.record(
-            "flow.failed", flow, by=Actor.client(flow.asked.recipient), at=at, app=flow.app_key, outcome=notice
-        )
+        .values(notice=notice)
+    )
+    audit.record("flow.failed", flow, by=Actor.client(flow.asked.recipient), at=at, app=flow.app_key, outcome=notice)
 
 
 def _set_notice(asked: ConnectionRequest, notice: Notice) -> None:

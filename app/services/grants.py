@@ -14,7 +14,7 @@ from app.oauth.client import ClientCredentials
 from app.oauth.endpoints import Endpoints
 from app.oauth.identify import Identity
 from app.oauth.revoke import RevokeOutcome, revoke
-from app.services import audit, connections, oauth_clients, outbox
+from app.services import audit, connections, oauth_clients, outbox, secrets
 from app.services.audit import SYSTEM
 from app.services.connections import Grant
 from app.vault import Masked, Place, open_, seal
@@ -29,14 +29,12 @@ def hold(flow: Flow, grant: Grant, *, until: datetime, at: datetime) -> None:
     written = {
         "access_token": token.access_token.reveal(),
         "refresh_token": token.refresh_token.reveal() if token.refresh_token else None,
-        "kept": dict(token.kept),
-        "issuer": identity.issuer,
-        "id": identity.id,
-        "label": identity.label,
+        "kept": {**token.kept, **(identity.kept if identity else {})},
+        "account": [identity.issuer, identity.id, identity.label] if identity else None,
         "scopes": list(grant.scopes),
     }
     flow.grant = seal(runtime.current().keyring, json.dumps(written).encode(), _place(flow))
-    flow.account = identity.label
+    flow.account = identity.label if identity else None
     outbox.put(KIND, flow.public_id, agency_id=flow.agency_id, at=at, due_at=until, flow=flow.id)
 
 
@@ -79,11 +77,10 @@ def shred(flow_id: int, *, agency_id: int, outcome: str, at: datetime) -> None:
 
 def _give_back(flow: Flow, written: dict[str, Any]) -> str:
     app = runtime.current().catalog.get(flow.app_key)
-    identity = Identity(issuer=written["issuer"], id=written["id"], label=written["label"])
     way = app.oauth2.revoke if app.oauth2 else None
-    if way is None:
-        return "unsupported"
-    if way.breaks_siblings and connections.has_sibling(app, identity):
+    if way and way.breaks_siblings and written["account"] is None:
+        return "account_unknown"
+    if written["account"] and _is_in_use(flow, written, breaks_siblings=bool(way and way.breaks_siblings)):
         return "kept_for_sibling"
     client = oauth_clients.by_key(db.session.get_one(Agency, flow.agency_id), flow.oauth_client)
     if client is None:
@@ -99,6 +96,17 @@ def _give_back(flow: Flow, written: dict[str, Any]) -> str:
         refresh_token=Masked(written["refresh_token"]) if written["refresh_token"] else None,
         fields=fields,
     )
+
+
+def _is_in_use(flow: Flow, written: dict[str, Any], *, breaks_siblings: bool) -> bool:
+    """Whether revoking would end a connection that lives: all of the account's where they hang together, else one with the very token."""
+    issuer, account_id, label = written["account"]
+    identity = Identity(issuer=issuer, id=account_id, label=label)
+    living = connections.siblings(flow.app_key, identity, oauth_client=flow.oauth_client)
+    if breaks_siblings:
+        return bool(living)
+    ours = [Masked(written[name]) for name in ("access_token", "refresh_token") if written[name]]
+    return any(token in ours for each in living for token in secrets.reveal(each).values())
 
 
 def _place(flow: Flow) -> Place:

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from app.extensions import db
 from app.models import AuditEvent, Connection, Flow, FlowStatus, Health, Notice, OutboxItem, Secret, Status
-from app.services import connection_requests, link_tokens, secrets, sending
+from app.services import connection_requests, grants, link_tokens, secrets, sending
 from tests import factories
 
 pytestmark = pytest.mark.both_databases
@@ -214,3 +214,36 @@ def test_no_link_or_secret_is_in_the_audit_trail(visitor, asked, person):
         event.type for event in db.session.scalars(select(AuditEvent))
     }
     assert not [line for line in written if token in line or re.search("eyJ|token", line)]
+
+
+def test_a_thrown_away_grant_is_given_back_and_the_kept_one_still_works(visitor, agency, asked, person, provider):
+    page = visitor.open(asked[1])
+    visitor.get(page)
+    visitor.approve(visitor.start(page, asked[1]), person, grant=["campaigns.read"])
+    visitor.approve(visitor.start(page, asked[1]), person)
+    partial = db.session.scalars(select(Flow).where(Flow.status == FlowStatus.HELD)).one()
+    due = db.session.scalars(select(OutboxItem).where(OutboxItem.kind == "grant.discard")).one()
+    assert due.due_at <= fresh(partial).expires_at
+    before = len(provider.calls("revoke"))
+
+    grants.discard(partial.id, agency_id=agency.id)
+
+    assert len(provider.calls("revoke")) == before + 1
+    assert fresh(partial).grant is None
+    token = secrets.reveal(fresh(asked[1]).connection)["access_token"].reveal()
+    assert provider.call_api(token)[0] == 200
+
+
+def test_a_grant_whose_account_can_not_be_told_is_given_back(visitor, asked, person, provider):
+    page = visitor.open(asked[0])
+    visitor.get(page)
+    started = visitor.start(page, asked[0])
+    provider.misbehave("api", status=500, times=1)
+
+    visitor.approve(started, person)
+
+    assert fresh(asked[0]).status is Status.PENDING
+    assert "Nothing was connected, and you can try again." in visitor.get(page)
+    flow = db.session.scalars(select(Flow)).one()
+    assert flow.grant is not None
+    assert db.session.scalars(select(OutboxItem).where(OutboxItem.kind == "grant.discard")).one().key == flow.public_id
