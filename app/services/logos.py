@@ -2,7 +2,6 @@
 
 import hashlib
 import struct
-import warnings
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
@@ -33,7 +32,7 @@ def redraw(upload: bytes, *, field: str = "logo") -> Logo:
         raise Refused(_("This file is larger than 2 MB."), field=field)
     try:
         picture = _decoded(upload, field)
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Refused(_too_large(), field=field) from None
     except BROKEN:
         raise Refused(_("This is not a PNG, JPEG or WebP picture that can be read."), field=field) from None
@@ -51,11 +50,9 @@ def _too_large() -> str:
 
 
 def _decoded(upload: bytes, field: str) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the size is checked here, before anything is unpacked
-        with Image.open(BytesIO(upload), formats=FORMATS) as picture:
-            width, height = picture.size
-            if max(width, height) > LARGEST_SIDE or width * height > MOST_PIXELS:
-                raise Refused(_too_large(), field=field)
-            picture.draft("RGB", (SIDE * 2, SIDE * 2))
-            return ImageOps.exif_transpose(picture).convert("RGBA")
+    with Image.open(BytesIO(upload), formats=FORMATS) as picture:  # reads the head alone
+        width, height = picture.size
+        if max(width, height) > LARGEST_SIDE or width * height > MOST_PIXELS:
+            raise Refused(_too_large(), field=field)
+        picture.draft("RGB", (SIDE * 2, SIDE * 2))
+        return ImageOps.exif_transpose(picture).convert("RGBA")
