@@ -18,7 +18,7 @@ from app.services import claims, leases
 from app.services.claims import Claimed, Failed, LeaseLost, Postponed, Superseded
 from app.worker.handlers import Handler
 
-INSISTS = 60.0  # seconds in which a database that went away may come back, before what was done is forgotten
+INSISTS, PAUSE = 60.0, 1.0  # seconds: how long a database that went away may take to come back, and how often to look
 log = structlog.get_logger(__name__)
 
 
@@ -96,7 +96,7 @@ class Turns:
             except DBAPIError:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(1)
+                time.sleep(PAUSE)
             else:
                 return
         log.warning("lease lost", kind=item.kind, id=item.id)
