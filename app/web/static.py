@@ -30,7 +30,7 @@ PORTAL = (*CLIENT, "toasts.js")
 PANEL = (
     *("vendor/popper.min.js", "vendor/bootstrap.min.js", "vendor/htmx.min.js"),
     *("busy.js", "poll.js", "errors.js", "counter.js", "relative-time.js", "toasts.js"),
-    *("dialog.js", "menu.js", "combobox.js", "cooldown.js", "secret.js", "copy.js"),
+    *("dialog.js", "focus.js", "combobox.js", "cooldown.js", "secret.js", "copy.js"),
 )
 BUNDLES = {"style.css": STYLES, "client.js": CLIENT, "portal.js": PORTAL, "panel.js": PANEL}
 SOURCES = (("templates", "*.html"), ("app/web", "*.py"))  # where the classes of client pages stand
