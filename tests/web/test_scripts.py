@@ -31,6 +31,7 @@ TEMPLATES = {
 {{ cooldown_button("/panel/slow", "Resend email (2 left)", available_at=soon, target="#board", id="resend") }}
 {{ post_button("/panel/slow", "Send", target="#board", id="send") }}{{ post_button("/panel/slow", "Send plainly", id="plain") }}
 {{ post_button("/panel/broken", "Break", target="#board", id="break") }}{{ copy_button("copied text", id="copy") }}
+<button id="shut" type="button" aria-disabled="true" hx-post="/panel/slow" hx-target="#board">Shut</button>
 {{ field(form.secret, secret=True) }}{{ ago(past) }}
 {% include "board.html" %}{% endblock %}""",
     "board.html": """<div id="board" hx-get="/panel/board" hx-trigger="every 150ms" hx-target="this">
@@ -187,6 +188,16 @@ def test_a_button_that_works_shows_it_and_is_not_pressed_twice(opened, state, bu
 
     expect(opened.locator(".toast")).to_contain_text("Sent requests to client")
     expect(opened.locator(button)).not_to_have_attribute("aria-busy", "true")
+    assert state.pressed == 1
+
+
+def test_a_button_that_is_shut_can_be_reached_but_does_nothing(opened, state):
+    opened.focus("#shut")
+    opened.keyboard.press("Enter")
+    opened.click("#shut", force=True)
+    opened.click("#send")
+    expect(opened.locator(".toast")).to_be_visible()
+
     assert state.pressed == 1
 
 
