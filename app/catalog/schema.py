@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from app.catalog.protocol import NOTHING, Identity, Keep, OAuth2, Revoke, nothin
 from app.errors import NotFound, Refused
 from app.i18n import _
 
-TONES = 8
 CREDENTIALS = frozenset({"access_token", "refresh_token", "token", "client_id", "client_secret"})  # from the caller
 
 
@@ -120,17 +118,6 @@ class App:
     def methods(self) -> tuple[str, ...]:
         """Return the ways to connect it: `oauth2`, `api_key` or both."""
         return tuple(name for name in ("oauth2", "api_key") if getattr(self, name) is not None)
-
-    @property
-    def monogram(self) -> str:
-        """Return the two letters of its tile: the initials of two words, else how the name begins."""
-        first, *others = self.name.split()
-        return first[0] + others[0][0] if others else self.name[:2].capitalize()
-
-    @property
-    def tone(self) -> int:
-        """Return the colour of its tile, 1 to 8, always the same for the same key."""
-        return hashlib.sha256(self.key.encode()).digest()[0] % TONES + 1
 
     def action(self, key: str) -> Action:
         """Find an action or trigger; NotFound."""

@@ -3,38 +3,8 @@ from dataclasses import replace
 import pytest
 
 from app.catalog.protocol import OAuth2, Reported, ScopeAs
-from app.catalog.schema import Api, ApiKey, App, Field
+from app.catalog.schema import ApiKey, Field
 from app.errors import NotFound, Refused
-
-
-def named(name: str, key: str = "x") -> App:
-    return App(key=key, name=name, category="", website="", api=Api(base_url=""))
-
-
-@pytest.mark.parametrize(
-    ("name", "letters"),
-    [
-        ("Google Sheets", "GS"),
-        ("Slack", "Sl"),
-        ("HubSpot", "Hu"),
-        ("monday.com", "Mo"),
-        ("Zoho CRM", "ZC"),
-        ("X", "X"),
-        ("Facebook Pages Insights", "FP"),
-        ("3D Scans", "3S"),
-        ("Æther", "Æt"),
-    ],
-)
-def test_monogram_is_two_letters_of_the_name(name, letters):
-    assert named(name).monogram == letters
-
-
-def test_tone_is_one_of_eight_and_stays(shipped):
-    tones = [app.tone for app in shipped]
-
-    assert set(tones) == set(range(1, 9))
-    assert [app.tone for app in shipped] == tones
-    assert shipped.get("slack").tone == 8
 
 
 def test_eligible_for_clients_needs_oauth2(shipped):
