@@ -1,0 +1,199 @@
+"""`flask worker` and `flask serve` as processes, which are stopped and killed."""
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from app import clock
+from app.database import across_tenants, transaction
+from app.models import OutboxItem, OutboxState
+from app.worker import Worker
+from tests.support.processes import LOOPBACK, ROOT, end, environment, free_port
+from tests.worker.conftest import PRIYA
+
+FLASK = (sys.executable, "-m", "flask", "--app", "wsgi")
+
+
+@pytest.fixture
+def env(tmp_path, database_url, smtp):
+    return environment(
+        GATEHOUSE_INSTANCE_PATH=str(tmp_path),
+        GATEHOUSE_DATABASE_URL=database_url.replace("+psycopg", ""),
+        GATEHOUSE_BASE_URL="http://localhost",
+        GATEHOUSE_SMTP_URL=smtp.url,
+        GATEHOUSE_MAIL_FROM="requests@gate.example",
+        PYTHONWARNINGS="error",
+    )
+
+
+@contextlib.contextmanager
+def process(*args, env):
+    with subprocess.Popen(
+        [*FLASK, *args], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as started:
+        try:
+            yield started
+        finally:
+            end(started, signal.SIGKILL)
+
+
+def wait_for(true, timeout=30):
+    deadline = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def listens(port):
+    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
+        return True
+    return False
+
+
+KILLED_AT = """
+import importlib, os, signal, sys
+from app import create_app
+from app.worker import Worker
+
+module, _dot, name = sys.argv[1].rpartition(".")
+setattr(importlib.import_module(module), name, lambda *_args, **_options: os.kill(os.getpid(), signal.SIGKILL))
+Worker(create_app()).run_once()
+"""
+
+
+def work_until_killed_at(function, env):
+    """Run a worker in a process of its own that dies by SIGKILL as it is about to call this function."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AT, function], cwd=ROOT, env=env, capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.fixture
+def lapse():
+    """Let the time of every lease be over by the clock."""
+
+    def lapse():
+        with across_tenants("time goes by"), transaction() as session:
+            session.execute(update(OutboxItem).values(leased_until=clock.now() - timedelta(seconds=1)))
+
+    return lapse
+
+
+@pytest.mark.both_databases
+def test_a_worker_killed_between_250_and_its_commit_is_followed_by_the_same_mail(app, env, send, item, smtp, lapse):
+    bundle = send()
+    work_until_killed_at("app.services.claims.done", env)
+    begun, started_at = item(bundle), bundle.clock_started_at
+    assert (begun.state, started_at is not None) == (OutboxState.TRANSMITTING, True)
+    smtp.inbox.wait_for(1)
+
+    Worker(app, patience=0.2).run_once()
+    assert item(bundle).state is OutboxState.TRANSMITTING, "its lease has not run out"
+    lapse()
+    Worker(app, patience=0.2).run_once()
+
+    first, second = smtp.inbox.wait_for(2, quiet=0.2)
+    assert first.raw == second.raw
+    assert first.message["Message-ID"] == item(bundle).message_id
+    assert (item(bundle).state, item(bundle).message) == (OutboxState.DONE, None)
+    assert bundle.clock_started_at == started_at
+    assert first.rcpt_tos == (PRIYA,)
+
+
+@pytest.mark.parametrize("function", ["app.services.bundle_mail.begin", "app.services.claims.start"])
+def test_a_worker_killed_before_the_mail_was_begun_leaves_no_trace(app, env, send, item, smtp, lapse, function):
+    bundle = send()
+    work_until_killed_at(function, env)
+    assert (item(bundle).state, item(bundle).message, bundle.clock_started_at) == (OutboxState.CLAIMED, None, None)
+
+    lapse()
+    Worker(app, patience=0.2).run_once()
+
+    smtp.inbox.wait_for(1, quiet=0.2)
+
+
+def test_worker_once_says_what_it_did(env, send, smtp):
+    send()
+
+    with process("worker", "--once", "--json", env=env) as worker:
+        out, err = worker.communicate(timeout=30)
+
+    assert worker.returncode == 0, err
+    assert json.loads(out) == {"done": 1, "superseded": 0, "postponed": 0, "retry": 0, "dead": 0, "held": 0}
+    smtp.inbox.wait_for(1)
+
+
+def test_worker_ends_cleanly_when_asked(env, send, smtp):
+    send()
+    smtp.fault("RCPT", 1.0, times=1)
+    with process("worker", env=env) as worker:
+        wait_for(lambda: smtp.connections)
+        worker.terminate()
+        out, err = worker.communicate(timeout=30)
+
+    assert (worker.returncode, out) == (0, "1 done\n"), err
+    smtp.inbox.wait_for(1)
+
+
+def test_serve_says_where_it_is_and_finishes_the_mail_in_flight(env, send, item, smtp):
+    bundle = send()
+    smtp.fault("RCPT", 1.0, times=1)
+    port = free_port()
+    with process("serve", "--port", str(port), env=env) as server:
+        wait_for(lambda: smtp.connections)
+        said = server.stdout.readline()
+        server.terminate()
+        _out, err = server.communicate(timeout=40)
+
+    assert server.returncode == 0, err
+    assert said == f"Gatehouse is at http://localhost (listening on 127.0.0.1:{port}).\n"
+    assert item(bundle).state is OutboxState.DONE
+    smtp.inbox.wait_for(1)
+
+
+SLOW = """
+import sys, time
+from app.cli import serving
+
+def app(environ, start_response):
+    print("in flight", flush=True)
+    time.sleep(1)
+    start_response("200 OK", [("Content-Length", "3000000")])
+    return [b"x" * 1000000] * 3
+
+serving.run(app, host="127.0.0.1", port=int(sys.argv[1]), listening=lambda: print("listening", flush=True))
+"""
+
+
+def test_serve_finishes_requests_in_flight_and_takes_no_more():
+    port = free_port()
+    answers = []
+
+    def ask():
+        with socket.create_connection((LOOPBACK, port)) as talk:
+            talk.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            answers.append(b"".join(iter(lambda: talk.recv(65536), b"")))
+
+    args = [sys.executable, "-W", "error", "-c", SLOW, str(port)]
+    with subprocess.Popen(args, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout.readline() == "listening\n"
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert server.stdout.readline() == "in flight\n"
+        server.terminate()
+        wait_for(lambda: not listens(port))
+        asking.join()
+        assert server.wait(10) == 0
+
+    assert answers[0].startswith(b"HTTP/1.0 200 OK")
+    assert len(answers[0].partition(b"\r\n\r\n")[2]) == 3_000_000
