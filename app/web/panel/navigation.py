@@ -5,6 +5,8 @@ from typing import Any
 from flask import current_app, g, request, url_for
 
 from app.i18n import _
+from app.services import attention
+from app.web.htmx import is_htmx
 
 
 def start_url() -> str:
@@ -41,4 +43,10 @@ def _items(pages: list[tuple[str, str]], group: str | None) -> list[dict[str, An
 def _item(endpoint: str, label: str, group: str | None) -> dict[str, Any]:
     url = url_for(endpoint)
     below = not url.endswith("/") and request.path.startswith(f"{url}/")
-    return {"label": label, "url": url, "current": request.path == url or below, "count": None, "group": group}
+    current = request.path == url or below
+    return {"label": label, "url": url, "current": current, "count": _count(endpoint), "group": group}
+
+
+def _count(endpoint: str) -> int | None:
+    """How many things wait at a page; not asked for where only a part of a page is made."""
+    return attention.count(g.agency) if endpoint == "panel.show_home" and not is_htmx() else None
