@@ -25,14 +25,13 @@ TYPES = {".css", ".js", ".svg", ".png", ".ico"}
 
 # What a page loads in one request, put together from the files that it is kept in.
 STYLES = ("vendor/bootstrap.min.css", "theme.css")
-CLIENT = ("vendor/htmx.min.js", "busy.js", "poll.js", "errors.js", "counter.js", "relative-time.js")
-PORTAL = (*CLIENT, "toasts.js")
+CLIENT = ("vendor/htmx.min.js", "busy.js", "poll.js", "errors.js", "counter.js", "relative-time.js", "toasts.js")
 PANEL = (
     *("vendor/popper.min.js", "vendor/bootstrap.min.js", "vendor/htmx.min.js"),
     *("busy.js", "poll.js", "errors.js", "counter.js", "relative-time.js", "toasts.js"),
     *("dialog.js", "focus.js", "combobox.js", "cooldown.js", "secret.js", "copy.js"),
 )
-BUNDLES = {"style.css": STYLES, "client.js": CLIENT, "portal.js": PORTAL, "panel.js": PANEL}
+BUNDLES = {"style.css": STYLES, "client.js": CLIENT, "panel.js": PANEL}
 SOURCES = (("templates", "*.html"), ("app/web", "*.py"))  # where the classes of client pages stand
 
 
