@@ -1,0 +1,194 @@
+"""A tour of every screen in its states, through the demo, as a person would come by them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+from app.cli.demo_data import OWNER_EMAIL, PASSWORD, PRIYA
+from tests.support.demo import Demo, demo_running
+
+Stop = tuple[str, Page]
+
+
+def tour(browser: Browser, folder: Path) -> Iterator[Stop]:
+    """Yield the name of each screen with the page that shows it; the page stays as it is until the next."""
+    with demo_running(folder / "empty", filled=False) as empty:
+        yield from first_run(browser, empty)
+    with demo_running(folder / "demo") as demo:
+        with browser.new_context() as office, browser.new_context() as home, browser.new_context(java_script_enabled=False) as plain:
+            panel, client = office.new_page(), home.new_page()
+            yield from panel_pages(panel, demo)
+            yield from before_sending(panel)
+            yield from mailbox(client, demo)
+            yield from branded_page(client, plain.new_page(), demo)
+            yield from after_sending(panel, demo)
+            yield from odd_pages(client, panel, demo)
+
+
+def first_run(browser: Browser, demo: Demo) -> Iterator[Stop]:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(demo.url)
+        yield "setup", page
+        page.locator("form button[type=submit]").last.click()
+        expect(page.locator("[aria-invalid=true]").first).to_be_visible()
+        yield "setup-errors", page
+
+
+def panel_pages(page: Page, demo: Demo) -> Iterator[Stop]:
+    page.goto(f"{demo.url}/panel/sign-in")
+    yield "sign-in", page
+    page.get_by_label("E-mail address").fill(OWNER_EMAIL)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("link", name="Home")).to_be_visible()
+    yield "home", page
+    for name, address in (
+        ("workspaces", "workspaces"),
+        ("apps", "apps"),
+        ("app-slack", "apps/slack"),
+        ("app-twilio", "apps/twilio"),
+        ("branding", "branding"),
+        ("people", "people"),
+        ("account", "account"),
+    ):
+        answer = page.goto(f"{demo.url}/panel/{address}")
+        assert answer is not None
+        assert answer.ok, (address, answer.status)
+        yield name, page
+    page.goto(f"{demo.url}/panel/apps/slack")
+    page.get_by_role("button", name="Set up Slack").click()
+    yield "app-setup", page
+    page.goto(f"{demo.url}/panel/workspaces")
+    page.get_by_role("button", name="New workspace").first.click()
+    expect(page.locator("#dialog")).to_be_visible()
+    yield "new-workspace", page
+    page.goto(f"{demo.url}/panel/workspaces")
+    page.get_by_role("link", name="Tannery Row").click()
+    yield "workspace-empty", page
+    page.goto(f"{demo.url}/panel/workspaces")
+    page.get_by_role("link", name="Harbor Dental").click()
+    yield "workspace", page
+
+
+def before_sending(page: Page) -> Iterator[Stop]:
+    page.get_by_role("link", name="New patient intake").click()
+    expect(page.get_by_role("heading", name="Client connection requests")).to_be_visible()
+    yield "workflow-queued", page
+    page.locator("#add-node").click()
+    expect(page.locator("#dialog").get_by_placeholder("Search apps...")).to_be_visible()
+    yield "add-node", page
+    page.keyboard.press("Escape")
+    expect(page.locator("#dialog")).to_be_hidden()
+    node = page.locator(".gh-node").filter(has_text="Calendly")
+    node.get_by_label("Client provides the connection").check()
+    node.get_by_role("button", name="Add to client request queue").click()
+    dialog = page.locator("#dialog")
+    dialog.get_by_label("Recipient email").fill("frontdesk@harbordental.example")
+    expect(dialog.get_by_text("gets a sign-in link")).to_be_visible()
+    yield "add-to-queue", page
+    dialog.get_by_label("Recipient email").fill("frontdesk")
+    dialog.get_by_role("button", name="Add to queue").click()
+    expect(dialog.locator(".invalid-feedback")).to_be_visible()
+    yield "add-to-queue-error", page
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_be_hidden()
+    page.get_by_role("button", name="Send to client").click()
+    expect(page.get_by_text("Sent requests to client")).to_be_visible()
+    yield "workflow-sent", page
+
+
+def mailbox(page: Page, demo: Demo) -> Iterator[Stop]:
+    page.goto(f"{demo.url}/demo/mail")
+    expect(page.get_by_role("link", name=PRIYA)).to_be_visible()
+    page.get_by_role("link", name=PRIYA).first.click()
+    yield "mailbox", page
+    name = next(name for name, to in demo.mails() if to == PRIYA)
+    page.goto(f"{demo.url}/demo/mail/{name}/html")
+    yield "e-mail", page
+
+
+def branded_page(page: Page, plain: Page, demo: Demo) -> Iterator[Stop]:
+    page.get_by_role("link", name="Review and connect").click()
+    expect(page.get_by_role("heading", name="needs you to connect 3 apps")).to_be_visible()
+    yield "branded-page", page
+    link = page.url
+    yield from without_script(plain, demo)
+    connect(page, "HubSpot")
+    yield "sandbox-sign-in", page
+    choose(page)
+    yield "sandbox-consent", page
+    page.locator("input[name=scope]").last.uncheck()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("HubSpot granted")).to_be_visible()
+    yield "branded-page-partial", page
+    connect(page, "Google Sheets")
+    page.get_by_role("button", name="Deny").click()
+    expect(page.get_by_text("Access was not approved at Google Sheets")).to_be_visible()
+    page.get_by_text("I can't connect this app").first.click()
+    yield "branded-page-denied", page
+    page.locator("li.gh-app").filter(has_text="Zendesk").locator("input[name=subdomain]").fill("no such place!")
+    page.get_by_role("button", name="Connect Zendesk").click()
+    expect(page.locator(".invalid-feedback")).to_be_visible()
+    yield "branded-page-field-error", page
+    page.get_by_role("button", name="Grant the rest").click()
+    page.get_by_role("button", name="Approve").click()
+    connect(page, "Google Sheets")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("2 of 3 connected").first).to_be_visible()
+    page.goto(link)
+    yield "branded-page-progress", page
+    page.locator("input[name=subdomain]").fill("harbordental")
+    connect(page, "Zendesk")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("heading", name="All 3 apps are connected")).to_be_visible()
+    yield "branded-page-done", page
+
+
+def without_script(page: Page, demo: Demo) -> Iterator[Stop]:
+    """The page that browsers without a script pass on their way, from another mail's link."""
+    name = next(name for name, to in demo.mails() if to.startswith("ops@"))
+    page.goto(f"{demo.url}/demo/mail/{name}/html")
+    page.get_by_role("link", name="Review and connect").click()
+    page.route("**/127.0.0.1:*/**", lambda route: route.abort())
+    page.get_by_role("button", name="Connect Slack").click()
+    expect(page.get_by_role("heading", name="Continue to Slack")).to_be_visible()
+    yield "leaving", page
+
+
+def connect(page: Page, app: str) -> None:
+    page.get_by_role("button", name=f"Connect {app}").click()
+    page.wait_for_url("**/ask/**")
+
+
+def choose(page: Page) -> None:
+    page.get_by_role("button", name="Choose").first.click()
+    expect(page.get_by_role("button", name="Approve")).to_be_visible()
+
+
+def after_sending(page: Page, demo: Demo) -> Iterator[Stop]:
+    expect(page.get_by_text("3 of 3 connected")).to_be_visible(timeout=10_000)
+    yield "workflow-connected", page
+    page.get_by_role("button", name="Cancel, Slack").click()
+    expect(page.locator("#dialog").get_by_role("heading")).to_be_visible()
+    yield "confirm-cancel", page
+    page.locator("#dialog").get_by_role("button").last.click()
+    expect(page.locator("#dialog")).to_be_hidden()
+    page.goto(f"{demo.url}/panel/workspaces")
+    page.get_by_role("link", name="Bluefin Logistics").click()
+    page.get_by_role("link", name="Fleet invoicing").click()
+    yield "workflow-pending", page
+
+
+def odd_pages(client: Page, panel: Page, demo: Demo) -> Iterator[Stop]:
+    client.goto(f"{demo.url}/l/nothing")
+    yield "link-cannot-be-opened", client
+    client.goto(f"{demo.url}/portal/connections")
+    yield "portal-not-open", client
+    client.goto(f"{demo.url}/portal/login/northwind-studio")
+    yield "portal-sign-in-not-open", client
+    panel.goto(f"{demo.url}/panel/nothing")
+    yield "not-found", panel
+    client.goto(demo.sandbox_url)
+    yield "sandbox", client
