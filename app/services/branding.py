@@ -95,7 +95,7 @@ def save(
         "accent": colours.parse(accent),
         "timezone": _zone(timezone),
     }
-    if logo:
+    if logo is not None:
         drawn = logos.redraw(logo)
         values |= {"logo": drawn.png, "logo_digest": drawn.digest}
     elif remove_logo:

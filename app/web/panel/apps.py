@@ -47,6 +47,7 @@ def set_up_app(app_key: str) -> ResponseReturnValue:
 @for_managers
 def save_client(app_key: str) -> ResponseReturnValue:
     form = ClientForm()
+    oauth_clients.draft(g.agency, app_key, by=g.staff)
     saved = form.does(
         lambda: oauth_clients.configure(
             g.agency,

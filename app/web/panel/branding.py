@@ -59,9 +59,10 @@ def try_accent() -> ResponseReturnValue:
     look = _look(form.accent.data)
     if look is None:
         form.accent.validate(form)
+    else:
+        form.accent.data = look.accent
     answer = fragment("panel/branding/_accent.html", form=form, look=look or _own_look(), status=200 if look else 422)
     if look:
-        form.accent.data = look.accent
         answer.headers["HX-Trigger-After-Swap"] = COLOUR_CHANGED
     return answer
 

@@ -18,16 +18,17 @@ SAFE = "GET"
 def wanted() -> str | None:
     """The key of the page that is asked for, or of the one that an htmx request was made from."""
     if is_htmx():
-        return _key_of_path(urlsplit(request.headers.get("HX-Current-URL", "")).path)
+        return _key_of_url(request.headers.get("HX-Current-URL", ""))
     if request.method != SAFE:
         return None
     return _key(request.endpoint, request.view_args or {})
 
 
-def _key_of_path(path: str) -> str | None:
+def _key_of_url(url: str) -> str | None:
     try:
+        path = urlsplit(url).path
         endpoint, args = current_app.create_url_adapter(request).match(path, SAFE)  # type: ignore[union-attr]
-    except HTTPException:
+    except (HTTPException, ValueError):
         return None
     return _key(endpoint, args)
 
