@@ -38,7 +38,7 @@ class Flow:
             self.app, self.client, redirect_uri=REDIRECT, scopes=self.scopes, fields=self.fields, **options
         )
 
-    def exchange(self, begun: Authorization, callback: Pairs) -> Token:
+    def exchange(self, begun: Authorization, callback: Pairs, *, redirect_uri: str | None = None) -> Token:
         """Read the callback and redeem its code."""
         assert oauth.state_of(callback) == begun.state.reveal()
         params = oauth.read(self.app, callback, begun.endpoints, client=self.client, fields=self.fields)
@@ -48,7 +48,7 @@ class Flow:
             begun.endpoints,
             code=params.code,
             verifier=begun.code_verifier,
-            redirect_uri=REDIRECT,
+            redirect_uri=redirect_uri or REDIRECT,
             fields=self.fields,
             kept=params.kept,
             scopes=begun.scopes,

@@ -46,6 +46,18 @@ def test_scopes_add_up_where_the_app_says_so(connect: Connector, person: Person,
     assert (oauth.missing(again.scopes, token.scopes, flow.app) == ()) is adds_up
 
 
+@pytest.mark.parametrize(
+    ("key", "unsaid"), [("gmail", "gmail.readonly"), ("jira", "offline_access"), ("outlook", "offline_access")]
+)
+def test_what_goes_without_saying_is_not_reported(connect: Connector, person: Person, key: str, unsaid: str) -> None:
+    flow = connect(key)
+    begun, token, _ = flow.connect(person)
+
+    assert unsaid in begun.url
+    assert unsaid not in str(token.answer["scope"])
+    assert oauth.missing(begun.scopes, token.scopes, flow.app) == ()
+
+
 def test_deny_comes_back_as_denied(connect: Connector, person: Person) -> None:
     flow = connect("slack")
     begun = flow.begin()
@@ -162,9 +174,10 @@ def test_login_hint_is_filled_in(connect: Connector, person: Person) -> None:
     assert field["value"] == "ana@one.example"
 
 
-def test_request_is_answered_once(connect: Connector, person: Person) -> None:
+@pytest.mark.parametrize("first", ["approve", "deny"])
+def test_request_is_answered_once(connect: Connector, person: Person, first: str) -> None:
     page = person.see_consent(connect("slack").begin().url)
-    person.press(page, scope=page.scopes, approve="yes")
+    person.press(page, **{"scope": page.scopes, first: "yes"})
 
     again = person.press(page, scope=page.scopes, approve="yes")
 
@@ -194,6 +207,7 @@ def _with(url: str, **changes: str | None) -> str:
     [
         {"client_id": "nobody"},
         {"redirect_uri": None},
+        {"redirect_uri": "x"},
         {"redirect_uri": "https://evil.example/oauth/callback/x"},
         {"redirect_uri": f"{PANEL}.evil.example/oauth/callback/x"},
         {"redirect_uri": f"{PANEL}/oauth/callback/"},

@@ -11,8 +11,8 @@ import pytest
 from app import oauth
 from app.catalog.protocol import Body, ClientAuth, OAuth2, RevokeStyle
 from app.errors import Refused
-from app.oauth import OAuthError, RevokeOutcome
-from tests.sandbox.flow import Connector, Flow
+from app.oauth import Fault, OAuthError, RevokeOutcome, TokenError
+from tests.sandbox.flow import PANEL, Connector, Flow
 from tests.sandbox.person import Page, Person
 
 Change = Callable[[OAuth2], OAuth2]
@@ -89,6 +89,37 @@ def test_token_is_not_given(connect: Connector, person: Person, case: str) -> No
 
     with pytest.raises((OAuthError, Refused)):
         changed(flow, change).exchange(begun, callback)
+
+
+def test_code_is_no_use_without_its_verifier(connect: Connector, person: Person) -> None:
+    flow = connect("airtable")
+    begun, other = flow.begin(), flow.begin()
+    callback = person.approve(begun.url)
+
+    with pytest.raises(TokenError) as caught:
+        flow.exchange(replace(begun, code_verifier=other.code_verifier), callback)
+
+    assert caught.value.code is Fault.GRANT_ENDED
+
+
+def test_code_is_no_use_at_another_redirect_address(connect: Connector, person: Person) -> None:
+    flow = connect("slack")
+    begun = flow.begin()
+
+    with pytest.raises(TokenError) as caught:
+        flow.exchange(begun, person.approve(begun.url), redirect_uri=f"{PANEL}/oauth/callback/other")
+
+    assert caught.value.code is Fault.GRANT_ENDED
+
+
+def test_code_is_no_use_to_another_client(connect: Connector, person: Person) -> None:
+    flow, other = connect("slack"), connect("slack", own=True)
+    begun = flow.begin()
+
+    with pytest.raises(TokenError) as caught:
+        other.exchange(begun, person.approve(begun.url))
+
+    assert caught.value.code is Fault.GRANT_ENDED
 
 
 AT_THE_IDENTITY = {
