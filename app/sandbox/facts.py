@@ -13,7 +13,7 @@ from app.sandbox import people
 from app.sandbox.people import Person
 from app.sandbox.samples import sample
 
-GROUPS = ("account", "company", "hub", "org", "portal", "shop", "site", "team", "tenant", "workspace")
+GROUPS = ("account", "business", "company", "hub", "org", "portal", "shop", "site", "team", "tenant", "workspace")
 HANDLES = frozenset({"handle", "login", "nickname", "screen_name", "user", "username"})
 HOSTS = frozenset({"domain", "host", "hub_domain", "url", "website"})
 ADDRESSES = frozenset({"preferred_username", "upn", "userprincipalname"})
@@ -77,4 +77,5 @@ def _called(app: App, path: str, person: Person, way: Identity) -> str:
 
 
 def _is_group(path: str) -> bool:
-    return any(word in path.lower() for word in GROUPS)
+    """Whether a path speaks of a group of people, as the members of a list at the top do."""
+    return path[:1].isdigit() or any(word in path.lower() for word in GROUPS)

@@ -31,9 +31,9 @@ class Person:
 
 EXAMPLES = (
     Person("priya.nair@harbordental.example", "Priya Nair", "Harbor Dental"),
-    Person("records@harbordental.example", "Front desk", "Harbor Dental"),
-    Person("tom.baker@bluefin.example", "Tom Baker", "Bluefin Logistics"),
-    Person("dana@gmail.example", "Dana Whitfield", "Dana Whitfield"),
+    Person("dana.reyes@harbordental.example", "Dana Reyes", "Harbor Dental"),
+    Person("ops@bluefin-logistics.example", "Operations", "Bluefin Logistics"),
+    Person("priya@private.example", "Priya Nair", "Priya Nair"),  # the account that nobody wanted
 )
 _known = {person.email: person for person in EXAMPLES}
 
@@ -49,8 +49,11 @@ def person(email: str) -> Person:
     if email in _known:
         return _known[email]
     handle, _, domain = email.partition("@")
-    name = " ".join(word.capitalize() for word in re.split(r"[^a-z0-9]+", handle) if word)
-    return Person(email, name or handle, domain.split(".")[0].capitalize())
+    return Person(email, _as_name(handle) or handle, _as_name(domain.split(".")[0]))
+
+
+def _as_name(text: str) -> str:
+    return " ".join(word.capitalize() for word in re.split(r"[^a-z0-9]+", text) if word)
 
 
 def digest(*parts: str) -> bytes:

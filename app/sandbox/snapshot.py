@@ -30,7 +30,12 @@ class Memory:
         """Replace the file, if there is to be one and anything has changed; only its owner can read it."""
         if path is None:
             return
-        kept = {name: asdict(self)[name] for name in ("browsers", "grants", "tokens", "signing_key")}
+        kept = {
+            "browsers": self.browsers,
+            "grants": self.grants,
+            "tokens": self.tokens,
+            "signing_key": self.signing_key,
+        }
         text = json.dumps({"version": VERSION, **kept}, default=_plain)
         if text == self.written:
             return
@@ -71,7 +76,7 @@ def _token(row: dict[str, Any]) -> Token:
     return Token(**(row | {"ends_at": datetime.fromisoformat(row["ends_at"]) if row["ends_at"] else None}))
 
 
-def _plain(value: object) -> str:
+def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
-    raise TypeError
+    return asdict(value)  # type: ignore[call-overload]

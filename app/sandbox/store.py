@@ -22,16 +22,29 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _locked(method: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Store, P], R]:
+def _alone(method: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Store, P], R]:
+    """Have only one thread at a time in the methods so marked."""
+
     @functools.wraps(method)
     def alone(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return alone
+
+
+def _changing(method: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Store, P], R]:
+    """Likewise, and write the file afterwards, also if the method refuses."""
+
+    @functools.wraps(method)
+    def saved(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with self.lock:
             try:
                 return method(self, *args, **kwargs)
             finally:
                 self.save()
 
-    return alone
+    return saved
 
 
 def hashed(token: str) -> str:
@@ -64,13 +77,13 @@ class Store:
 
     # -- browsers
 
-    @_locked
+    @_alone
     def accounts(self, browser: str) -> tuple[str, ...]:
         """Return the accounts used in a browser, the one signed in last first."""
         known = self.memory.browsers.get(browser)
         return tuple(reversed(known.accounts)) if known else ()
 
-    @_locked
+    @_changing
     def sign_in(self, browser: str, email: str) -> None:
         """Sign an account in; others stay known."""
         accounts = self.memory.browsers.setdefault(browser, Browser()).accounts
@@ -79,30 +92,30 @@ class Store:
         accounts.append(email)
         del accounts[:-8]
 
-    @_locked
+    @_changing
     def sign_out(self, browser: str) -> None:
         """Forget a browser's accounts."""
         self.memory.browsers.pop(browser, None)
 
     # -- authorization
 
-    @_locked
+    @_changing
     def put(self, ask: Ask) -> None:
         """Keep an authorization request until it is answered."""
         self.asks[ask.id] = ask
 
-    @_locked
+    @_alone
     def ask(self, ask_id: str, at: datetime) -> Ask | None:
         """Find an authorization request that still waits."""
         found = self.asks.get(ask_id)
         return None if found is None or found.is_over(at) else found
 
-    @_locked
+    @_alone
     def drop(self, ask: Ask) -> bool:
         """Take an answered request away; False if it was answered before."""
         return self.asks.pop(ask.id, None) is not None
 
-    @_locked
+    @_changing
     def approve(
         self, ask: Ask, email: str, scopes: tuple[str, ...], *, kept: Mapping[str, str], adds_up: bool, at: datetime
     ) -> str:
@@ -128,7 +141,7 @@ class Store:
         self.codes[hashed(code)] = Code(grant=grant.id, redirect_uri=ask.redirect_uri, challenge=ask.challenge, at=at)
         return code
 
-    @_locked
+    @_changing
     def redeem(self, code: str, *, at: datetime) -> tuple[Grant, Code]:
         """Use up a code; a second use ends the grant that the first one gave (RFC 6749 4.1.2)."""
         known = self.codes.get(hashed(code))
@@ -145,7 +158,7 @@ class Store:
 
     # -- tokens
 
-    @_locked
+    @_changing
     def issue(
         self, grant: Grant, policy: Policy, *, at: datetime, again: bool = False, exchanged: bool = False
     ) -> Issued:
@@ -166,7 +179,7 @@ class Store:
             refresh_lifetime=policy.refresh_lifetime(grant, at),
         )
 
-    @_locked
+    @_changing
     def refreshing(self, refresh_token: str, policy: Policy, *, client_id: str, at: datetime) -> Grant:
         """Find the grant of a refresh token, and spend the token where the app rotates; raises Refusal."""
         token = self.memory.tokens.get(hashed(refresh_token))
@@ -179,7 +192,7 @@ class Store:
             del self.memory.tokens[hashed(refresh_token)]
         return grant
 
-    @_locked
+    @_changing
     def bearer(self, app: App, access_token: str, *, at: datetime) -> Grant:
         """Find the grant that an access token stands for; raises Refusal."""
         token = self.memory.tokens.get(hashed(access_token))
@@ -190,7 +203,7 @@ class Store:
         grant.used_at = at
         return grant
 
-    @_locked
+    @_alone
     def grant_of(self, app: App, token: str, *, refresh: bool) -> Grant | None:
         """Find the grant of a token, which must be of the kind that the app wants to be given; raises Refusal."""
         known = self.memory.tokens.get(hashed(token))
@@ -201,21 +214,21 @@ class Store:
             raise Refusal("unsupported_token_type", "This is the other of the two tokens.")
         return grant
 
-    @_locked
+    @_changing
     def end(self, grant: Grant, *, siblings: bool) -> None:
         """End a grant, and with `siblings` all that the account gave to the same client."""
         ended = self._siblings(grant.app, grant.client_id, grant.email) if siblings else [grant]
         for each in ended:
             each.status = Status.REVOKED
 
-    @_locked
+    @_changing
     def withdraw(self, grant_id: str) -> None:
         """Take access back, as a person does in the app's own settings."""
         grant = self.memory.grants.get(grant_id)
         if grant and grant.status is Status.LIVE:
             grant.status = Status.WITHDRAWN
 
-    @_locked
+    @_alone
     def recent(self, most: int) -> list[Grant]:
         """Return the grants used last, newest first."""
         return sorted(self.memory.grants.values(), key=lambda grant: grant.used_at, reverse=True)[:most]

@@ -81,7 +81,7 @@ def test_consent_needs_no_script(browser: Browser, connect: Connector) -> None:
     with visitor(browser, **WITHOUT_JAVASCRIPT) as person:
         page = person.new_page()
         page.goto(connect("slack").begin().url)
-        page.get_by_role("button", name="Choose tom.baker@bluefin.example").click()
+        page.get_by_role("button", name="Choose ops@bluefin-logistics.example").click()
         page.get_by_role("button", name="Deny").click()
 
         assert "error=access_denied" in page.url
