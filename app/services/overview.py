@@ -53,11 +53,12 @@ def count(agency: Agency) -> int:
 
 
 def awaited(agency: Agency) -> Awaited:
-    """What clients of the agency have yet to connect."""
+    """What clients of the agency have yet to connect; archived ones are left in peace."""
+    asked, clients = ConnectionRequest, func.count(func.distinct(ConnectionRequest.workspace_id))
     row = db.session.execute(
-        select(func.count(), func.count(func.distinct(ConnectionRequest.workspace_id))).where(
-            ConnectionRequest.agency_id == agency.id, ConnectionRequest.status == Status.PENDING
-        )
+        select(func.count(), clients)
+        .join(Workspace, Workspace.id == asked.workspace_id)
+        .where(asked.agency_id == agency.id, asked.status == Status.PENDING, Workspace.archived_at.is_(None))
     ).one()
     return Awaited(row[0], row[1])
 

@@ -124,7 +124,7 @@ def test_a_workflow_is_not_longer_than_it_may_be(maya, url, here, monkeypatch):
 
 
 def test_move_up_and_down(maya, url, here, workflow):
-    first, second, third = workflow.nodes
+    first, _second, third = workflow.nodes
     moved = maya.post(f"{url}/nodes/{third.public_id}/up", htmx=True, **here)
     assert titles(moved) == ["Slack Send channel message", "HubSpot Create deal", "HubSpot Create contact"]
     moved = maya.post(f"{url}/nodes/{first.public_id}/down", htmx=True, **here)

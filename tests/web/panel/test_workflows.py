@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from app.catalog.schema import App
+from app import runtime
 from app.extensions import db
 from app.models import AuditEvent, OutboxItem, Source, Status, Workflow, WorkflowVersion
-from app.services import connection_requests, sending, slots, workflows
+from app.services import connection_requests, scopes, sending, slots, workflows, workspaces
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import errors, one, page, toasts
@@ -51,8 +51,8 @@ def test_everybody_of_the_agency_sees_it(who, url, request):
     assert request.getfixturevalue(who).get(url).status_code == 200
 
 
-def test_a_stranger_finds_what_nobody_would(sam, url, workspace):
-    own = factories.make_workspace(sam.person.agency, "Elsewhere")
+def test_a_stranger_finds_what_nobody_would(sam, stranger, url, workspace):
+    own = factories.make_workspace(stranger.agency, "Elsewhere")
     for address in (url, url.replace(workspace.public_id, own.public_id), f"{url[:-20]}{'x' * 20}"):
         assert sam.get(address).status_code == 404
     assert sam.get(url).data == sam.get(f"{url[:-20]}{'x' * 20}").data
@@ -105,13 +105,9 @@ def test_published_it_says_how_far_the_client_is(maya, url, workflow, owner, wor
     assert state(maya.get(url)).startswith("Waiting on client (0 of 2 connected) · version 1, published just now")
 
     for slot in workflow.slots:
-        held = factories.make_connection(workspace, slot.app_key, scopes=list(app_of(maya, slot).scopes))
+        held = factories.make_connection(workspace, slot.app_key, scopes=list(scopes.app_of(slot).scopes))
         slots.use_connection(slot, held.public_id, confirmed=True, by=owner)
     assert state(maya.get(url)).startswith("Ready · version 1")
-
-
-def app_of(browser, slot) -> App:
-    return browser.web.application.extensions["gatehouse"].catalog.get(slot.app_key)
 
 
 def test_rename(maya, url, workflow):
@@ -217,8 +213,6 @@ def test_publish_again_makes_the_next_version(maya, url, workflow, owner):
 
 def test_an_archived_workspace_says_so_and_publishes_nothing(maya, url, workspace, workflow, owner):
     factories.make_sent(workflow, owner)
-    from app.services import workspaces
-
     workspaces.archive(owner.agency, workspace.public_id, by=owner)
 
     assert "This workspace is archived." in maya.get(url).text
@@ -275,18 +269,16 @@ def fill(workspace, owner, count) -> Workflow:
 
 
 def first_action(app_key) -> str:
-    from app import runtime
-
     return runtime.current().catalog.get(app_key).actions[0].key
 
 
-def test_every_act_is_recorded(maya, url, workflow, agency):
+def test_every_act_is_recorded(maya, url, workflow, agency, owner):
     maya.post(f"{url}/rename", {"name": "Recall"})
 
     row = db.session.scalars(
         db.select(AuditEvent).where(AuditEvent.agency_id == agency.id, AuditEvent.type == "workflow.renamed")
     ).one()
-    assert (row.actor, row.subject) == (maya.person.email, workflow.public_id)
+    assert (row.actor, row.subject) == (owner.email, workflow.public_id)
 
 
 def test_names_are_shown_as_text(maya, workspace, owner):
