@@ -13,8 +13,11 @@ RESEND_WAIT = timedelta(minutes=5)
 
 
 def lock(workspace_id: int) -> None:
-    """Make what is sent, settled or moved in one workspace happen one after the other, until the transaction ends."""
-    db.session.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update())
+    """Make what is sent, settled or moved in one workspace happen one after the other, until the transaction ends.
+
+    Rows that merely refer to the workspace, such as audit events, do not wait for it.
+    """
+    db.session.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update(key_share=True))
 
 
 def channel_for(workspace_id: int, recipient: str) -> Channel:
@@ -28,9 +31,9 @@ def channel_for(workspace_id: int, recipient: str) -> Channel:
 def open_for(workspace_id: int, recipient: str, *, at: datetime) -> Bundle | None:
     """The recipient's open bundle; one whose link has lapsed with nothing pending is closed here, and is none."""
     found = db.session.scalar(
-        select(Bundle).where(
-            Bundle.workspace_id == workspace_id, Bundle.recipient == recipient, Bundle.closed_at.is_(None)
-        )
+        select(Bundle)
+        .where(Bundle.workspace_id == workspace_id, Bundle.recipient == recipient, Bundle.closed_at.is_(None))
+        .execution_options(populate_existing=True)
     )
     if found and found.is_expired(at) and not _count(found, Status.PENDING):
         found.closed_at = at

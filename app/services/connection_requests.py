@@ -13,12 +13,13 @@ from app.catalog.schema import App
 from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
-from app.i18n import _
+from app.i18n import _, lazy_gettext
 from app.models import Agency, Bundle, Connection, ConnectionRequest, Kind, Slot, Staff, Status
 from app.services import addresses, audit, bundles, oauth_clients, scopes
 from app.services.audit import Actor
 
 NOT_OAUTH = "OAuth provider on this request is not configured for OAuth2."
+STEP_IS_GONE = lazy_gettext("The step that this was for is no longer there.")
 NOTE_LENGTH = 256
 
 FROM: dict[Status, frozenset[Status]] = {
@@ -69,8 +70,12 @@ def queue(slot: Slot, *, recipient: str, note: str = "", expected_account: str =
     address = addresses.normalise(recipient, field="recipient")
     note = addresses.clean_text(note, field="note", most=NOTE_LENGTH)
     expected = clean_expected(expected_account)
+    slot_id, workspace_id = slot.id, slot.workspace_id
     try:
         with transaction() as session:
+            bundles.lock(workspace_id)
+            if session.get(Slot, slot_id, populate_existing=True) is None:
+                raise Conflict(str(STEP_IS_GONE))
             if slot.workflow.archived_at or slot.workflow.workspace.archived_at:
                 raise Conflict(_("This workflow is archived."))
             if _is_covered(slot, app):
@@ -145,18 +150,24 @@ def request_again(agency: Agency, public_id: str, *, by: Staff) -> ConnectionReq
         if asked.status not in (Status.CANCELLED, Status.REVOKED):
             raise Conflict(_("This request is still open: there is nothing to ask again."))
         if asked.slot is None:
-            raise Conflict(_("The step that this was for is no longer there."))
+            raise Conflict(str(STEP_IS_GONE))
         return queue(
             asked.slot, recipient=asked.recipient, note=asked.note, expected_account=asked.expected_account, by=by
         )
 
 
 def decline(asked: ConnectionRequest, *, reason: str) -> None:
-    """Record that the client can't connect this; reminders stop, and the card stays connectable while the link works."""
-    at = clock.now()
+    """Record that the client can't connect this; reminders stop, and the card stays connectable while the link works.
+
+    Conflict when it is settled, or asked of somebody else since it was read.
+    """
+    at, bundle_id = clock.now(), asked.bundle_id
     reason = addresses.clean_text(reason, field="reason", most=NOTE_LENGTH)
     with transaction():
         bundles.lock(asked.workspace_id)
+        db.session.refresh(asked)
+        if asked.bundle_id != bundle_id:
+            raise Conflict(_("This request has gone to somebody else meanwhile."))
         if moved(asked, to=Status.DECLINED, declined_reason=reason, declined_at=at, notice=None):
             actor = Actor.client(asked.recipient)
             audit.record("request.declined", asked, by=actor, at=at, app=asked.app_key, reason=reason)

@@ -24,7 +24,7 @@ from app.models import (
     Slot,
     Status,
 )
-from app.services import audit, bundles, connection_requests, counters, link_tokens, scopes
+from app.services import audit, bundles, connection_requests, counters, limits, link_tokens, scopes
 from app.services.audit import Actor
 
 OPENINGS = 30
@@ -73,13 +73,13 @@ class Card:
         return self.asked.notice is Notice.PARTIAL and any(each.is_missing for each in self.permissions)
 
 
-def open_link(token: str, *, id_hash: bytes, address: str) -> Opening:
+def open_link(token: str, *, id_hash: bytes) -> Opening:
     """Check a link and let this browser in. Every cause of failure costs the same work; RateLimited after 30 a minute.
 
     Nothing else changes: a link may be opened any number of times.
     """
     at = clock.now()
-    if not counters.hit(f"link:{address}", at=at, window=OPENING_WINDOW, limit=OPENINGS):
+    if not counters.hit(f"link:{limits.visitor()}", at=at, window=OPENING_WINDOW, limit=OPENINGS):
         wait = counters.seconds_left(at=at, window=OPENING_WINDOW)
         raise RateLimited(_("Too many links were opened from here. Try again in a minute."), retry_after=wait)
     with across_tenants("nobody is signed in: the link says whose it is"):
@@ -198,10 +198,9 @@ def use_offer(bundle: Bundle, request_id: str) -> None:
     """Fulfil a request with the account that the recipient connected for another one; Conflict when it no longer fits."""
     at = clock.now()
     with transaction():
+        bundles.lock(bundle.workspace_id)
         asked = connection_requests.in_bundle(bundle, request_id)
         offer = _offer(asked, _given_by(bundle, {asked.app_key}))
-        bundles.lock(bundle.workspace_id)
-        db.session.refresh(asked)
         if offer is None or not connection_requests.fulfil(
             asked, offer, generation=asked.generation, at=at, by=Actor.client(bundle.recipient)
         ):

@@ -1,6 +1,6 @@
 """`/l/<token>`: the one place where a link is opened."""
 
-from flask import Response, current_app, redirect, request, url_for
+from flask import Response, current_app, redirect, url_for
 from flask.typing import ResponseReturnValue
 
 from app.models import Bundle
@@ -13,7 +13,7 @@ from app.web.sessions import current_session
 @bp.get("/l/<path:token>", provide_automatic_options=False)
 def open_link(token: str) -> ResponseReturnValue:
     session = current_session()
-    opening = intake.open_link(token, id_hash=session.id_hash, address=request.remote_addr or "")
+    opening = intake.open_link(token, id_hash=session.id_hash)
     if opening.bundle is None:
         return _refuse(opening.refused)
     session.keep()

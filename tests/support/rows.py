@@ -1,0 +1,26 @@
+"""Everything that is stored of an agency, so that a test can say that nothing changed, or that a secret is nowhere."""
+
+from typing import Any
+
+from sqlalchemy import select
+
+from app.database import across_tenants
+from app.extensions import Base, db
+from app.models import Agency
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def rows_of(agency: Agency) -> Rows:
+    """Every row of the agency by table, in the order of its primary key, read anew."""
+    agency_id = agency.id
+    db.session.rollback()
+    found: Rows = {}
+    with across_tenants("a test looks at everything"):
+        for name, table in sorted(Base.metadata.tables.items()):
+            owner = table.c.get("agency_id", table.c.id if name == "agency" else None)
+            if owner is not None:
+                query = select(table).where(owner == agency_id).order_by(*table.primary_key.columns)
+                found[name] = [tuple(row) for row in db.session.execute(query)]
+    db.session.rollback()
+    return found

@@ -1,0 +1,82 @@
+"""One application and database for many tests, each with agencies of its own: tenants part them, and it saves much time.
+
+A module opts in with `agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures`; they take the
+place of conftest's.
+"""
+
+import contextlib
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from app import create_app
+from app.catalog import Catalog
+from app.config import Config
+from app.database import enter_tenant
+from app.extensions import db
+from app.models import Agency, Role, Staff
+from tests import factories
+from tests.support.postgres import fresh_database
+
+_numbers = itertools.count(1)
+
+
+@contextlib.contextmanager
+def _running(folder: Path, url: str, catalog: Catalog) -> Iterator[Flask]:
+    app = create_app(factories.config(folder, url), catalog=catalog)
+    app.testing = True
+    yield app
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def app_on_sqlite(sqlite_template: Path, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copy(sqlite_template, folder / "shared.sqlite3")
+    with _running(folder, f"sqlite:///{folder / 'shared.sqlite3'}", catalog) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def app_on_postgres(
+    postgres_url: str, postgres_template: str, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
+    with (
+        fresh_database(postgres_url, postgres_template) as url,
+        _running(tmp_path_factory.mktemp("shared"), factories.driver(url), catalog) as app,
+    ):
+        yield app
+
+
+@pytest.fixture
+def app(database_kind: str, request: pytest.FixtureRequest) -> Flask:
+    return request.getfixturevalue(f"app_on_{database_kind}")
+
+
+@pytest.fixture
+def config(app: Flask) -> Config:
+    return app.config["GATEHOUSE"]
+
+
+@pytest.fixture
+def agency(context: None) -> Agency:
+    """An agency that no other test knows, whose tenant the test acts in."""
+    agency = factories.make_agency(f"Northwind Studio {next(_numbers)}")
+    enter_tenant(agency.id)
+    return agency
+
+
+@pytest.fixture
+def stranger(agency: Agency) -> Staff:
+    """The owner of another agency."""
+    other = factories.make_agency(f"Southpaw Labs {next(_numbers)}")
+    return factories.make_staff(other, "Sam Stranger", role=Role.OWNER)
+
+
+fixtures = (agency, app, app_on_postgres, app_on_sqlite, config, stranger)
