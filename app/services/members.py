@@ -1,6 +1,8 @@
 """Members: the people of a client with a portal login for its workspace."""
 
-from sqlalchemy import select, update
+from collections.abc import Iterable
+
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app import clock
@@ -17,6 +19,16 @@ def page(workspace: Workspace, *, after: str | None = None, before: str | None =
     """The present members of a workspace, newest first."""
     current = select(Member).where(Member.workspace_id == workspace.id, Member.removed_at.is_(None))
     return paging.page(current, Member.created_at, after=after, before=before)
+
+
+def counts(workspaces: Iterable[Workspace]) -> dict[int, int]:
+    """How many members each of these has, by its id; one query."""
+    rows = db.session.execute(
+        select(Member.workspace_id, func.count())
+        .where(Member.workspace_id.in_([each.id for each in workspaces]), Member.removed_at.is_(None))
+        .group_by(Member.workspace_id)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def get(workspace: Workspace, public_id: str) -> Member:

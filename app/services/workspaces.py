@@ -1,10 +1,9 @@
 """Workspaces: the agency's clients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from app import clock
@@ -12,17 +11,9 @@ from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.i18n import _
-from app.models import Agency, Member, Staff, Workflow, Workspace
+from app.models import Agency, Staff, Workspace
 from app.services import addresses, audit, paging
 from app.services.paging import Page
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a list says of a workspace beside its name."""
-
-    workflows: int = 0
-    members: int = 0
 
 
 def page(
@@ -39,22 +30,6 @@ def page(
     if search:
         found = found.where(Workspace.name.icontains(search, autoescape=True))
     return paging.page(found, Workspace.active_at, after=after, before=before)
-
-
-def counts(rows: Sequence[Workspace]) -> dict[int, Counts]:
-    """How many workflows and members each of these has, by its id."""
-    ids = [row.id for row in rows]
-    workflows, members = _count(Workflow, Workflow.archived_at, ids), _count(Member, Member.removed_at, ids)
-    return {row_id: Counts(workflows.get(row_id, 0), members.get(row_id, 0)) for row_id in ids}
-
-
-def _count(model: type[Workflow | Member], gone: object, ids: list[int]) -> dict[int, int]:
-    rows = db.session.execute(
-        select(model.workspace_id, func.count())
-        .where(model.workspace_id.in_(ids), gone.is_(None))  # type: ignore[attr-defined]
-        .group_by(model.workspace_id)
-    )
-    return {row[0]: row[1] for row in rows}
 
 
 def get(agency: Agency, public_id: str) -> Workspace:

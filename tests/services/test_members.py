@@ -77,3 +77,12 @@ def test_get_knows_members_of_this_workspace_only(agency, owner, workspace, stra
             members.get(workspace, public_id)
         with pytest.raises(NotFound):
             members.remove(workspace, public_id, by=owner)
+
+
+def test_counts_leaves_out_who_was_removed(agency, owner, workspace):
+    other = factories.make_workspace(agency, "Tannery Row")
+    gone = factories.make_member(workspace, "dana@harbordental.example")
+    factories.make_member(workspace, "priya@harbordental.example")
+    members.remove(workspace, gone.public_id, by=owner)
+
+    assert members.counts([workspace, other]) == {workspace.id: 1}

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from app.i18n import _
 from app.models import Workspace
-from app.services import members, workflows, workspaces
+from app.services import members, overview, workflows, workspaces
 from app.web.htmx import fragment
 from app.web.panel import bp
 from app.web.panel.access import go
@@ -23,8 +23,14 @@ def show_workspaces() -> ResponseReturnValue:
         after=request.args.get("after"),
         before=request.args.get("before"),
     )
-    counts = workspaces.counts(page.items)
-    return render_template("panel/workspaces/index.html", page=page, counts=counts, search=search, archived=archived)
+    return render_template(
+        "panel/workspaces/index.html",
+        page=page,
+        standings=overview.of(page.items),
+        members=members.counts(page.items),
+        search=search,
+        archived=archived,
+    )
 
 
 @bp.get("/workspaces/new")

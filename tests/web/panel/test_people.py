@@ -7,6 +7,7 @@ from app.services import staff, staff_sessions
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import StaffBrowser, errors, one, page, toasts
+from tests.support.statements import counted
 
 
 @pytest.fixture
@@ -126,3 +127,15 @@ def test_nobody_changes_themselves_and_admins_no_owner(maya, ines, owner, what):
         assert answer.status_code in (403, 422)
     assert staff.get(owner.agency, owner.public_id).role is Role.OWNER
     assert owner.disabled_at is None
+
+
+def test_the_list_costs_the_same_however_long(maya, agency, owner):
+    costs = []
+    for number in (1, 9):
+        for each in range(number):
+            staff.add(agency, name="Lena", email=f"{number}-{each}@{agency.slug}.example", role=Role.MEMBER, by=owner)
+        with counted() as statements:
+            maya.get("/panel/people")
+        costs.append(len(statements))
+
+    assert costs[0] == costs[1]
