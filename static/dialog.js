@@ -42,11 +42,8 @@
   // Back to where it was opened from; a part that updated meanwhile has a new button of the same id
   document.addEventListener("hidden.bs.modal", (event) => {
     if (event.target.id !== "dialog" || !opener) return;
-    const was = opener;
-    setTimeout(() => { // an answer that closes it replaces a part of the page right after
-      const back = was.isConnected ? was : document.getElementById(was.id);
-      (back ?? document.getElementById("main")).focus({ preventScroll: true });
-    });
+    const back = opener.isConnected ? opener : document.getElementById(opener.id);
+    (back ?? document.getElementById("main")).focus({ preventScroll: true });
     opener = null;
   });
 })();

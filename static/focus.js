@@ -19,8 +19,8 @@
 
   document.addEventListener("htmx:afterSettle", () => {
     if (document.activeElement !== document.body) return;
-    const place = around.map((id) => document.getElementById(id)).find(Boolean);
-    const control = place?.matches(FOCUSABLE) ? place : place?.querySelector(FOCUSABLE);
+    const places = around.map((id) => document.getElementById(id)).filter(Boolean);
+    const control = places.map((one) => (one.matches(FOCUSABLE) ? one : one.querySelector(FOCUSABLE))).find(Boolean);
     control?.focus({ preventScroll: true });
   });
 })();
