@@ -167,7 +167,7 @@ from app.cli import serving
 
 def app(environ, start_response):
     print("in flight", flush=True)
-    time.sleep(1)
+    time.sleep(2.5)
     start_response("200 OK", [("Content-Length", "3000000")])
     return [b"x" * 1000000] * 3
 
