@@ -10,7 +10,7 @@ from sqlalchemy.orm import joinedload
 from app import runtime
 from app.database import transaction
 from app.extensions import db
-from app.models import Agency, Bundle, ConnectionRequest, Counter, OutboxItem, OutboxState, Status
+from app.models import Agency, Bundle, ConnectionRequest, OutboxItem, OutboxState, Status
 from app.services import audit, claims, counters, limits
 from app.services.claims import Claimed, Failed, Postponed, Superseded
 from app.vault import Place, open_, seal
@@ -30,9 +30,7 @@ class Cap:
 
     def spent(self, at: datetime) -> bool:
         """Whether the window at hand is full, without counting."""
-        number = int(at.timestamp() // self.window.total_seconds())
-        count = db.session.scalar(select(Counter.count).where(Counter.key == self.key, Counter.window == number))
-        return (count or 0) >= self.limit
+        return counters.count(self.key, at=at, window=self.window) >= self.limit
 
     def postponed(self, at: datetime) -> Postponed:
         """Until the next window begins."""

@@ -2,12 +2,14 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.database import transaction
 from app.extensions import db
 from app.models import Counter
+
+MINUTE = 60
 
 
 def hit(key: str, *, at: datetime, window: timedelta, limit: int) -> bool:
@@ -15,14 +17,19 @@ def hit(key: str, *, at: datetime, window: timedelta, limit: int) -> bool:
 
     One conditional upsert, so that twenty at once count twenty.
     """
-    number = int(at.timestamp() // window.total_seconds())
     with transaction() as session:
         dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(Counter).values(key=key, window=number, count=1)
+        statement = dialect.insert(Counter).values(key=key, window=_end(at, window), count=1)
         statement = statement.on_conflict_do_update(
             index_elements=["key", "window"], set_={"count": Counter.count + 1}, where=Counter.count < limit
         )
         return session.scalar(statement.returning(Counter.count)) is not None
+
+
+def count(key: str, *, at: datetime, window: timedelta) -> int:
+    """How often the key was counted in the window at hand."""
+    found = select(Counter.count).where(Counter.key == key, Counter.window == _end(at, window))
+    return db.session.scalar(found) or 0
 
 
 def seconds_left(*, at: datetime, window: timedelta) -> int:
@@ -32,6 +39,12 @@ def seconds_left(*, at: datetime, window: timedelta) -> int:
 
 
 def forget(*, before: datetime) -> None:
-    """Drop the windows that ended a day before, the longest there is."""
+    """Drop the windows that ended before a moment."""
     with transaction():
-        db.session.execute(delete(Counter).where(Counter.window < int(before.timestamp() // 86400)))
+        db.session.execute(delete(Counter).where(Counter.window < int(before.timestamp() // MINUTE)))
+
+
+def _end(at: datetime, window: timedelta) -> int:
+    """When the window at hand ends, in minutes since 1970: windows are whole minutes."""
+    length = int(window.total_seconds())
+    return (int(at.timestamp() // length) + 1) * length // MINUTE

@@ -1,0 +1,85 @@
+"""Counters: so many in a window of time, and never one more, however many ask at once."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from app.database import transaction
+from app.extensions import db
+from app.models import Counter
+from app.services import counters
+from tests.support import shared_app
+from tests.support.elsewhere import at_once, outcomes
+
+pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("context")]
+agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+
+AT = datetime(2026, 11, 20, 9, 0, 30, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def key(request):
+    return f"a key of {request.node.name}"
+
+
+def hit(key, at=AT, limit=3, window=MINUTE):
+    return counters.hit(key, at=at, window=window, limit=limit)
+
+
+def test_hit_counts_up_to_the_limit_and_not_beyond(key):
+    assert [hit(key) for _ in range(5)] == [True, True, True, False, False]
+    assert db.session.scalar(select(Counter.count).where(Counter.key == key)) == 3
+
+
+def test_hit_begins_anew_with_the_next_window(key):
+    assert [hit(key) for _ in range(4)][-1] is False
+    assert hit(key, at=AT + timedelta(seconds=29)) is False
+    assert hit(key, at=AT + timedelta(seconds=30)) is True
+
+
+def test_hit_keeps_keys_apart(key):
+    assert [hit(key, limit=1), hit(f"{key} too", limit=1), hit(key, limit=1)] == [True, True, False]
+
+
+def test_twenty_at_once_are_counted_to_the_limit(key):
+    futures = at_once([lambda: hit(key, limit=7)] * 20)
+
+    assert sorted(outcomes(futures)) == [False] * 13 + [True] * 7
+    assert db.session.scalar(select(Counter.count).where(Counter.key == key)) == 7
+
+
+def test_what_is_rolled_back_does_not_count(key):
+    with pytest.raises(ZeroDivisionError), transaction():
+        assert hit(key) / 0
+
+    assert db.session.scalar(select(Counter.count).where(Counter.key == key)) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "window", "left"), [(0, 60, 60), (30, 60, 30), (59, 60, 1), (59.9, 60, 1), (30, 3600, 3570)]
+)
+def test_seconds_left_is_at_least_one(seconds, window, left):
+    at = AT.replace(second=0) + timedelta(seconds=seconds)
+
+    assert counters.seconds_left(at=at, window=timedelta(seconds=window)) == left
+
+
+@pytest.mark.parametrize("window", [MINUTE, timedelta(hours=1), timedelta(days=1)], ids=str)
+def test_forget_drops_what_ended_a_day_ago_and_nothing_else(key, window):
+    hit(key, at=AT - timedelta(days=3), window=window)
+    hit(key, at=AT, window=window)
+
+    counters.forget(before=AT - timedelta(days=1))
+
+    assert len(db.session.scalars(select(Counter.window).where(Counter.key == key)).all()) == 1
+
+
+def test_forget_never_drops_what_happens_once_for_ever(key):
+    ever = timedelta(days=400_000)
+    assert hit(key, limit=1, window=ever)
+
+    counters.forget(before=AT - timedelta(days=1))
+
+    assert not hit(key, limit=1, window=ever)
