@@ -17,7 +17,7 @@ def normalise(text: str, *, field: str = "email") -> str:
     except EmailNotValidError:
         raise Refused(_problem(text.strip()), field=field) from None
     address = checked.ascii_email or checked.normalized
-    if len(address) > 254:
+    if len(address) > 254 or len(address.rpartition("@")[0]) > 64:  # RFC 5321, section 4.5.3.1
         raise Refused(_("This address is too long."), field=field)
     return address.lower()
 
@@ -44,7 +44,7 @@ def masked(address: str) -> str:
 
 def clean_name(text: str, *, field: str = "name", most: int = 80) -> str:
     """A name fit for a page and a mail header: one line, normalised, without control or format characters."""
-    name = " ".join(unicodedata.normalize("NFC", text).split(" ")).strip()
+    name = " ".join(part for part in unicodedata.normalize("NFC", text.strip()).split(" ") if part)
     if not name:
         raise Refused(_("This is required."), field=field)
     if len(name) > most:
