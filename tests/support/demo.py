@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import EmailMessage
 from pathlib import Path
 
 from flask import Flask
@@ -26,8 +27,15 @@ class Demo:
 
     def mails(self) -> list[tuple[str, str]]:
         """Each mail's name in the mailbox with its recipient."""
-        folder = FolderTransport(self.app.config["GATEHOUSE"].instance_path / "mail")
-        return [(name, str(message["To"])) for name, message in folder.messages()]
+        return [(name, str(message["To"])) for name, message in self._messages()]
+
+    def html(self, name: str) -> str:
+        """The HTML part of a mail."""
+        part = dict(self._messages())[name].get_body(("html",))
+        return str(part.get_content()) if part else ""
+
+    def _messages(self) -> list[tuple[str, EmailMessage]]:
+        return FolderTransport(self.app.config["GATEHOUSE"].instance_path / "mail").messages()
 
 
 @contextlib.contextmanager
