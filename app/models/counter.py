@@ -1,5 +1,3 @@
-from datetime import datetime
-
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -12,4 +10,3 @@ class Counter(Model):
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     window: Mapped[int] = mapped_column(primary_key=True)
     count: Mapped[int] = mapped_column(default=0)
-    ends_at: Mapped[datetime] = mapped_column(index=True)

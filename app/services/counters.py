@@ -1,6 +1,6 @@
 """Counts in windows of time, kept in the database so that all processes share them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -41,4 +41,10 @@ def seconds_left(*, at: datetime, window: timedelta) -> int:
 def forget(*, before: datetime) -> None:
     """Drop the windows that ended before a moment."""
     with transaction():
-        db.session.execute(delete(Counter).where(Counter.ends_at < before))
+        db.session.execute(delete(Counter).where(Counter.window < int(before.timestamp() // MINUTE)))
+
+
+def _end(at: datetime, window: timedelta) -> int:
+    """When the window at hand ends, in minutes since 1970: windows are whole minutes."""
+    length = int(window.total_seconds())
+    return (int(at.timestamp() // length) + 1) * length // MINUTE

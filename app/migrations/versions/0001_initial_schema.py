@@ -41,12 +41,8 @@ def upgrade() -> None:
     sa.Column('key', sa.String(length=200), nullable=False),
     sa.Column('window', sa.Integer(), nullable=False),
     sa.Column('count', sa.Integer(), nullable=False),
-    sa.Column('ends_at', app.database.UtcDateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('key', 'window', name=op.f('pk_counter'))
     )
-    with op.batch_alter_table('counter', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_counter_ends_at'), ['ends_at'], unique=False)
-
     op.create_table('oauth_client',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('public_id', sa.String(length=20), nullable=False),
@@ -608,9 +604,6 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_oauth_client_agency_id'))
 
     op.drop_table('oauth_client')
-    with op.batch_alter_table('counter', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_counter_ends_at'))
-
     op.drop_table('counter')
     op.drop_table('agency')
     # ### end Alembic commands ###
