@@ -15,7 +15,7 @@ PYTHON3 = $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 # Matters of taste that the linter has no way to see right in macros; mail needs inline styles.
 DJLINT := --ignore H015,H020,H030,H031,H053 --per-file-ignores ^templates/mail/ H021
 
-.PHONY: help demo demo-reset test lint check
+.PHONY: help demo demo-reset test lint check screenshots
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 20
 
@@ -34,6 +34,10 @@ lint: .venv/dev.stamp ## Check style, types and templates
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m djlint --lint --quiet --profile jinja $(DJLINT) templates
+
+screenshots: .venv/dev.stamp ## Take a picture of every screen into screenshots/
+	@$(PY) -m tests.support.browser
+	@$(PY) -m tests.screens screenshots
 
 check: lint test ## What CI runs: lint, then test
 

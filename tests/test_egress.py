@@ -595,3 +595,9 @@ def test_parse_json_fails_in_one_way(body):
 )
 def test_parse_json_reads_what_is_meant(body, value):
     assert parse_json(body) == value
+
+
+def test_parameters_join_those_that_the_address_has(egress, httpserver):
+    httpserver.expect_request("/x", query_string={"type": "1", "b": "2"}).respond_with_data("both")
+
+    assert egress.request("GET", httpserver.url_for("/x?type=1"), params={"b": "2"}).body == b"both"

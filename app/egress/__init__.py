@@ -77,8 +77,9 @@ class Egress:
         """
         with httpx2.Client(transport=self.transport(deadline), trust_env=False, headers=_ACCEPT) as client:
             try:
+                address = httpx2.URL(url).copy_merge_params(dict(params or {}))
                 answer = client.request(
-                    method, url, headers=headers, params=params, data=data, json=json, content=content, auth=auth
+                    method, address, headers=headers, data=data, json=json, content=content, auth=auth
                 )
             except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError, ValueError):
                 raise EgressRefused("url") from None

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 
+from app import clock
 from app.database import transaction
 from app.extensions import db
 from app.models import Bundle, Channel, ConnectionRequest, Member, Recipient, Staff, Status, Workspace
@@ -15,9 +16,10 @@ RESEND_WAIT = timedelta(minutes=5)
 def lock(workspace_id: int) -> None:
     """Make what is sent, settled or moved in one workspace happen one after the other, until the transaction ends.
 
-    Rows that merely refer to the workspace, such as audit events, do not wait for it.
+    The row that is locked says when the workspace was last active.
     """
-    db.session.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update(key_share=True))
+    touched = update(Workspace).where(Workspace.id == workspace_id).values(active_at=clock.now())
+    db.session.execute(touched.execution_options(synchronize_session=False))
 
 
 def channel_for(workspace_id: int, recipient: str) -> Channel:
