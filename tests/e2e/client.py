@@ -17,7 +17,9 @@ class Client:
     def card(self, app: str) -> Locator:
         return self.page.locator("li.gh-app").filter(has=self.page.get_by_role("heading", name=app))
 
-    def connect(self, app: str, email: str, *, grant: Collection[str] | None = None, button: str = "", **fields: str) -> None:
+    def connect(
+        self, app: str, email: str, *, grant: Collection[str] | None = None, button: str = "", **fields: str
+    ) -> None:
         """Connect an app as this account, ticking all that is asked or only `grant`."""
         self.press(app, button or f"Connect {app}", **fields)
         self.decide(email, grant=grant)
@@ -48,4 +50,6 @@ class Client:
         card.get_by_role("button", name=f"Decline {app}").click()
 
     def sees(self, done: int, total: int) -> None:
-        expect(self.page.locator("#intake, main").first.get_by_text(f"{done} of {total} connected").first).to_be_visible()
+        expect(
+            self.page.locator("#intake, main").first.get_by_text(f"{done} of {total} connected").first
+        ).to_be_visible()

@@ -37,7 +37,13 @@ class Installation:
 
 def run_flask(env: dict[str, str], *args: str, given: str = "") -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "flask", *args], cwd=ROOT, env=env, input=given, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "flask", *args],
+        cwd=ROOT,
+        env=env,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -45,7 +51,14 @@ def run_flask(env: dict[str, str], *args: str, given: str = "") -> str:
 
 @contextlib.contextmanager
 def installed(
-    folder: Path, database_url: str, smtp: Server, apps: CatalogApps, provider: Provider, *, base_url: str = "", port: int
+    folder: Path,
+    database_url: str,
+    smtp: Server,
+    apps: CatalogApps,
+    provider: Provider,
+    *,
+    base_url: str = "",
+    port: int,
 ) -> Iterator[Installation]:
     """Set up and serve an installation; `base_url` is where people reach it if that is not the port itself."""
     url = base_url or f"http://localhost:{port}"
@@ -73,7 +86,12 @@ def installed(
 
 @pytest.fixture
 def installation(
-    tmp_path: Path, database_kind: str, smtp: Server, apps: CatalogApps, provider: Provider, request: pytest.FixtureRequest
+    tmp_path: Path,
+    database_kind: str,
+    smtp: Server,
+    apps: CatalogApps,
+    provider: Provider,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Installation]:
     """An installation on an empty database of this kind, over plain http on loopback."""
     with _empty_database(database_kind, tmp_path, request) as url:

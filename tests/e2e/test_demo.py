@@ -19,7 +19,9 @@ def demo(tmp_path):
     """The demo's address, once it answers."""
     port, sandbox_port = free_port(), free_port()
     env = environment(PORT=str(port), SANDBOX_PORT=str(sandbox_port), GATEHOUSE_INSTANCE_PATH=str(tmp_path))
-    with serve_process([sys.executable, "-m", "flask", "demo"], url=f"http://localhost:{port}/readyz", env=env) as process:
+    with serve_process(
+        [sys.executable, "-m", "flask", "demo"], url=f"http://localhost:{port}/readyz", env=env
+    ) as process:
         assert OWNER_EMAIL in process.output()
         yield f"http://localhost:{port}"
 

@@ -17,7 +17,8 @@ def test_axe_finds_nothing_on_any_screen_in_either_theme(browser, tmp_path):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             results = axe.run(page, options={"iframes": name not in FRAMED})
             found += [
-                f"{name} ({scheme}): {each['id']}: {each['nodes'][0]['html'][:160]}" for each in results.response["violations"]
+                f"{name} ({scheme}): {each['id']}: {each['nodes'][0]['html'][:160]}"
+                for each in results.response["violations"]
             ]
         page.emulate_media(color_scheme="light")
     assert not found, "\n".join(found)

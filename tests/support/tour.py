@@ -16,15 +16,19 @@ def tour(browser: Browser, folder: Path) -> Iterator[Stop]:
     """Yield the name of each screen with the page that shows it; the page stays as it is until the next."""
     with demo_running(folder / "empty", filled=False) as empty:
         yield from first_run(browser, empty)
-    with demo_running(folder / "demo") as demo:
-        with browser.new_context() as office, browser.new_context() as home, browser.new_context(java_script_enabled=False) as plain:
-            panel, client = office.new_page(), home.new_page()
-            yield from panel_pages(panel, demo)
-            yield from before_sending(panel)
-            yield from mailbox(client, demo)
-            yield from branded_page(client, plain.new_page(), demo)
-            yield from after_sending(panel, demo)
-            yield from odd_pages(client, panel, demo)
+    with (
+        demo_running(folder / "demo") as demo,
+        browser.new_context() as office,
+        browser.new_context() as home,
+        browser.new_context(java_script_enabled=False) as plain,
+    ):
+        panel, client = office.new_page(), home.new_page()
+        yield from panel_pages(panel, demo)
+        yield from before_sending(panel)
+        yield from mailbox(client, demo)
+        yield from branded_page(client, plain.new_page(), demo)
+        yield from after_sending(panel, demo)
+        yield from odd_pages(client, panel, demo)
 
 
 def first_run(browser: Browser, demo: Demo) -> Iterator[Stop]:
