@@ -38,6 +38,7 @@ class Installation:
 def run_flask(env: dict[str, str], *args: str, given: str = "") -> str:
     done = subprocess.run(
         [sys.executable, "-m", "flask", *args],
+        check=False,
         cwd=ROOT,
         env=env,
         input=given,
@@ -94,9 +95,11 @@ def installation(
     request: pytest.FixtureRequest,
 ) -> Iterator[Installation]:
     """An installation on an empty database of this kind, over plain http on loopback."""
-    with _empty_database(database_kind, tmp_path, request) as url:
-        with installed(tmp_path / "instance", url, smtp, apps, provider, port=free_port()) as it:
-            yield it
+    with (
+        _empty_database(database_kind, tmp_path, request) as url,
+        installed(tmp_path / "instance", url, smtp, apps, provider, port=free_port()) as it,
+    ):
+        yield it
 
 
 @pytest.fixture
@@ -106,9 +109,11 @@ def https_installation(
     """The same behind a proxy that ends TLS, as in production."""
     port = free_port()
     database_url = f"sqlite:///{tmp_path / 'gatehouse.sqlite3'}"
-    with tls_proxy(authority, f"http://127.0.0.1:{port}") as proxy:
-        with installed(tmp_path / "instance", database_url, smtp, apps, provider, base_url=proxy.url, port=port) as it:
-            yield it
+    with (
+        tls_proxy(authority, f"http://127.0.0.1:{port}") as proxy,
+        installed(tmp_path / "instance", database_url, smtp, apps, provider, base_url=proxy.url, port=port) as it,
+    ):
+        yield it
 
 
 @contextlib.contextmanager
