@@ -1,6 +1,7 @@
 """Connection requests: queued on a slot, moved by the table of statuses, settled once."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -215,6 +216,19 @@ def live_for(slot: Slot) -> ConnectionRequest | None:
             ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING]),
         )
     )
+
+
+def unsettled_for(slot: Slot) -> Sequence[ConnectionRequest]:
+    """The slot's requests that something may still come of: queued, pending or declined."""
+    return db.session.scalars(
+        select(ConnectionRequest)
+        .where(
+            ConnectionRequest.slot_id == slot.id,
+            ConnectionRequest.kind == Kind.CONNECT,
+            ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING, Status.DECLINED]),
+        )
+        .order_by(ConnectionRequest.id)
+    ).all()
 
 
 def in_bundle(bundle: Bundle, public_id: str) -> ConnectionRequest:

@@ -104,15 +104,18 @@ def clear(slot: Slot, *, by: Staff) -> None:
 
 
 def withdraw_request(slot: Slot, *, confirmed: bool, by: Staff, at: datetime) -> None:
-    """Cancel the slot's live request if there is one; NeedsConfirmation without the person's yes."""
-    live = connection_requests.live_for(slot)
-    if live is None:
-        return
-    if not confirmed:
+    """Cancel what is asked for the slot; NeedsConfirmation for a queued or pending request without the person's yes.
+
+    A declined one goes too, so that a client who thinks better of it does not undo what staff decided since.
+    """
+    asked_for = connection_requests.unsettled_for(slot)
+    live = next((asked for asked in asked_for if asked.status.live), None)
+    if live is not None and not confirmed:
         raise NeedsConfirmation(
             _("This cancels the %(app)s request to %(to)s.", app=scopes.app_of(slot).name, to=live.recipient)
         )
-    connection_requests.withdraw(live, by=by, at=at)
+    for asked in asked_for:
+        connection_requests.withdraw(asked, by=by, at=at)
 
 
 def candidates(wanted: Sequence[Slot]) -> Sequence[Connection]:
