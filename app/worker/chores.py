@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from app import clock, runtime
-from app.services import audit_chain, counters, leases
+from app.services import audit_chain, counters, housekeeping, leases
 from app.services.leases import Watch
 
 
@@ -45,5 +45,7 @@ def link() -> None:
 
 
 def forget() -> None:
-    """Drop counts that no limit looks at any more."""
-    counters.forget(before=clock.now() - timedelta(days=1))
+    """Drop counts that no limit looks at any more, and rows that have served their time."""
+    at = clock.now()
+    counters.forget(before=at - timedelta(days=1))
+    housekeeping.sweep(at=at)
