@@ -24,7 +24,7 @@ def count(kind):
 
 def test_sweep_drops_sessions_whose_time_is_over_and_no_others(asked):
     token = link_tokens.of(asked.bundle)
-    intake.open_link(token, id_hash=b"1" * 32, address="203.0.113.1")
+    intake.open_link(token, id_hash=b"1" * 32)
 
     assert housekeeping.sweep(at=clock.now()) == 0
     assert count(IntakeSession) == 1
@@ -47,6 +47,6 @@ def test_sweep_goes_on_over_pages(asked, monkeypatch):
     monkeypatch.setattr(housekeeping, "PAGE", 2)
     token = link_tokens.of(asked.bundle)
     for number in range(5):
-        intake.open_link(token, id_hash=bytes([number]) * 32, address=f"203.0.113.{number}")
+        intake.open_link(token, id_hash=bytes([number]) * 32)
 
     assert housekeeping.sweep(at=clock.now() + timedelta(days=15)) == 5
