@@ -10,7 +10,7 @@ from app.cli import register_cli
 from app.config import Config
 from app.database import init_database
 from app import egress
-from app.extensions import babel, db, mail, migrate
+from app.extensions import babel, db, migrate
 from app.logging import configure_logging
 from app.runtime import Runtime
 from app.vault import load_keyring, load_secret_key
@@ -46,7 +46,6 @@ def create_app(config: Config | None = None, *, catalog: Catalog | None = None) 
     )
     init_database(app)
     migrate.init_app(app, db, directory=str(ROOT / "app" / "migrations"))
-    mail.init_app(app)
     babel.init_app(app)
     register_web(app)
     register_cli(app)

@@ -7,7 +7,7 @@ from flask.cli import with_appcontext
 from app import runtime
 from app.cli import serving
 from app.extensions import db
-from app.services import setup
+from app.services import health, setup
 from app.worker import start_embedded
 
 
@@ -20,6 +20,8 @@ def command(host: str, port: int, threads: int) -> None:
     """Serve until SIGTERM; requests and mail in flight are finished first."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - the way Flask names
     config = runtime.current().config
+    if wrong := health.problems():
+        raise click.ClickException(wrong[0])
     code = setup.code() if setup.is_needed() else None
     db.session.rollback()  # nothing of the start stays open for as long as it serves
     worker = start_embedded(app) if config.worker == "embedded" else None

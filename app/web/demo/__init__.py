@@ -1,5 +1,6 @@
 """The demo's mailbox: what would have been sent, readable in the browser. No part of an installation that sends mail."""
 
+import base64
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def show_html(name: str) -> ResponseReturnValue:
     message = dict(_mails()).get(name)
     if message is None:
         abort(404)
-    body = _part(message, "html").replace("<a ", '<a target="_top" ')
+    body = _with_pictures(message, _part(message, "html")).replace("<a ", '<a target="_top" ')
     response = Response(body, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = FRAME_CSP
     return response
@@ -60,6 +61,17 @@ def _mails() -> list[tuple[str, EmailMessage]]:
 def _part(message: EmailMessage, kind: str) -> str:
     part = message.get_body((kind,))
     return str(part.get_content()) if part is not None else ""
+
+
+def _with_pictures(message: EmailMessage, body: str) -> str:
+    """Put the pictures that the mail brings along where it points to them (RFC 2392)."""
+    for part in message.walk():
+        name = str(part.get("Content-ID", "")).strip("<>")
+        content = part.get_payload(decode=True) if name and part.get_content_maintype() == "image" else None
+        if isinstance(content, bytes):
+            data = base64.b64encode(content).decode("ascii")
+            body = body.replace(f"cid:{name}", f"data:{part.get_content_type()};base64,{data}")
+    return body
 
 
 def _config() -> Config:
