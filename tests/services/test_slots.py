@@ -1,0 +1,151 @@
+"""Slots: who provides an account, which connection fills it, and what a change does to what is asked."""
+
+import pytest
+from sqlalchemy import select
+
+from app.database import transaction
+from app.errors import NotFound, Refused
+from app.extensions import db
+from app.models import AuditEvent, Connection, Health, Slot, Source, Status
+from app.services import connection_requests, slots, workflows
+from app.services.slots import NeedsConfirmation
+from tests import factories
+from tests.support import shared_app
+from tests.support.rows import rows_of
+from tests.support.statements import counted
+
+agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+
+SCOPES = ["chat:write", "channels:read"]
+
+
+@pytest.fixture
+def slot(workflow):
+    return workflow.slots[0]
+
+
+@pytest.fixture
+def connection(workspace):
+    return factories.make_connection(workspace, "slack", scopes=SCOPES)
+
+
+def changes(slot, connection, owner):
+    """Every act that takes the place of what is asked for a slot."""
+    node = slot.nodes[0]
+    return {
+        "set_source": lambda **sure: slots.set_source(slot, Source.AGENCY, by=owner, **sure),
+        "use_connection": lambda **sure: slots.use_connection(slot, connection.public_id, by=owner, **sure),
+        "remove_node": lambda confirmed=False: workflows.remove_node(
+            slot.workflow, node.public_id, confirmed=confirmed, by=owner
+        ),
+    }
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("sent", [False, True], ids=["queued", "pending"])
+@pytest.mark.parametrize("act", ["set_source", "use_connection", "remove_node"])
+def test_what_is_asked_for_a_slot_is_cancelled_by_a_change_once_confirmed(
+    agency, workflow, slot, connection, owner, act, sent
+):
+    asked = factories.make_sent(workflow, owner)[0] if sent else factories.make_request(slot, owner)
+    change, before = changes(slot, connection, owner)[act], rows_of(agency)
+
+    with pytest.raises(NeedsConfirmation, match=f"This cancels the Slack request to {asked.recipient}"):
+        change()
+    assert rows_of(agency) == before
+    change(confirmed=True)
+
+    assert asked.status is Status.CANCELLED
+    assert db.session.scalars(select(AuditEvent.subject).where(AuditEvent.type == "request.cancelled")).all() == [
+        asked.public_id
+    ]
+
+
+@pytest.mark.parametrize("act", ["set_source", "use_connection", "remove_node"])
+def test_a_change_needs_no_word_when_nothing_is_asked(agency, slot, connection, owner, act):
+    changes(slot, connection, owner)[act]()
+
+
+def test_set_source_to_the_same_changes_nothing(agency, slot, owner):
+    factories.make_request(slot, owner)
+    before = rows_of(agency)
+
+    slots.set_source(slot, Source.CLIENT, by=owner)
+
+    assert rows_of(agency) == before
+
+
+def test_use_connection_fills_the_slot(slot, connection, owner):
+    slots.use_connection(slot, connection.public_id, by=owner)
+
+    assert (slot.connection_id, slot.source) == (connection.id, Source.CLIENT)
+
+
+@pytest.mark.parametrize(
+    "why", ["unknown", "another agency's", "another workspace's", "another app's", "broken", "revoked"]
+)
+def test_use_connection_knows_only_what_may_fill_the_slot(agency, workspace, slot, owner, stranger, why):
+    other = factories.make_workspace(stranger.agency if why == "another agency's" else agency, "Cobalt")
+    health = {"broken": Health.ERROR, "revoked": Health.REVOKED}.get(why, Health.ACTIVE)
+    home = other if why in ("another agency's", "another workspace's") else workspace
+    app_key = "hubspot" if why == "another app's" else "slack"
+    made = factories.make_connection(home, app_key, scopes=SCOPES, health=health)
+
+    with pytest.raises(NotFound):
+        slots.use_connection(slot, "a" * 20 if why == "unknown" else made.public_id, by=owner)
+
+
+def test_use_connection_takes_one_of_the_agencys_account(workspace, slot, owner):
+    shared = factories.make_connection(workspace, "slack", scopes=SCOPES, workspace_id=None)
+
+    slots.use_connection(slot, shared.public_id, by=owner)
+
+    assert slot.connection_id == shared.id
+
+
+def test_use_connection_refuses_one_that_lacks_permissions(workspace, slot, owner):
+    narrow = factories.make_connection(workspace, "slack", scopes=SCOPES[:1])
+    assert slots.covering(slot, slots.candidates([slot])) == []
+
+    with pytest.raises(Refused, match="does not cover"):
+        slots.use_connection(slot, narrow.public_id, by=owner)
+
+
+def test_get_knows_the_workflows_own_slots_alone(workspace, workflow, slot, owner):
+    other = factories.make_workflow(workspace, owner, ("slack", "find_user"), name="Another")
+
+    assert slots.get(workflow, slot.public_id).id == slot.id
+    with pytest.raises(NotFound):
+        slots.get(other, slot.public_id)
+
+
+def test_clear_leaves_the_connection_itself(slot, connection, owner):
+    slots.use_connection(slot, connection.public_id, by=owner)
+    slots.clear(slot, by=owner)
+
+    assert slot.connection_id is None
+    assert db.session.get_one(Connection, connection.id).health is Health.ACTIVE
+
+
+def test_the_slot_goes_with_its_last_node_and_its_settled_requests_stay(agency, workflow, slot, owner):
+    workflows.add_node(workflow, app_key="slack", action_key="find_user", by=owner)
+    asked, slot_id, (first, _, second) = factories.make_request(slot, owner), slot.id, workflow.nodes
+
+    workflows.remove_node(workflow, first.public_id, confirmed=False, by=owner)
+    assert asked.status is Status.QUEUED
+    workflows.remove_node(workflow, second.public_id, confirmed=True, by=owner)
+
+    assert db.session.get(Slot, slot_id) is None
+    db.session.refresh(asked)
+    assert (asked.slot_id, asked.status) == (None, Status.CANCELLED)
+    assert connection_requests.get(agency, asked.public_id).id == asked.id
+
+
+def test_candidates_cost_one_statement(workspace, workflow, connection):
+    everything = workflow.slots
+    for each in everything:
+        assert each.app_key
+    with transaction(), counted() as seen:
+        slots.candidates(everything)
+    assert len([each for each in seen if "FROM connection" in each]) == 1
+    assert slots.candidates([]) == []
