@@ -1,0 +1,199 @@
+"""Connections: one for each external account of a workspace, named after it, owned by who gave it."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from app.database import across_tenants, transaction
+from app.extensions import db
+from app.models import Connection, Health, Secret
+from app.oauth.identify import Identity
+from app.services import connections, flows, secrets
+from app.vault import Masked, VaultError
+from tests import factories
+from tests.support import browsing, shared_app
+from tests.support.browsing import Browser
+
+pytestmark = pytest.mark.both_databases
+agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+stub = browsing.stub
+
+PRIYA, SAM = "priya.nair@harbordental.example", "sam@cobalt-it.example"
+FULL = ["chat:write", "channels:read"]
+
+
+@dataclass
+class Client:
+    """A client who connects what they are asked for."""
+
+    stub: object
+    browser: Browser = field(default_factory=Browser)
+
+    def connects(self, asked, account="ann@client.example"):
+        self.stub.account = account
+        assert self.browser.open(asked.bundle).bundle
+        self.browser.finish(self.browser.start(asked))
+        return asked.connection
+
+
+@pytest.fixture
+def client(stub):
+    return Client(stub)
+
+
+@pytest.fixture
+def ask(workspace, owner):
+    """Ask somebody for Slack, for a workflow of its own."""
+    names = iter(f"Workflow {number}" for number in range(9))
+
+    def ask(recipient=PRIYA, place=None):
+        steps = ("slack", "send_channel_message")
+        workflow = factories.make_workflow(place or workspace, owner, steps, name=next(names))
+        return factories.make_sent(workflow, owner, recipient=recipient)[0]
+
+    return ask
+
+
+def every():
+    return db.session.scalars(select(Connection).order_by(Connection.id)).all()
+
+
+def test_store_makes_one_connection_for_an_account_whoever_approves(client, ask):
+    first = client.connects(ask())
+    second = client.connects(ask(SAM))
+
+    assert first.id == second.id
+    assert first.owner_email == SAM
+    assert len(every()) == 1
+
+
+def test_store_keeps_accounts_apart_and_names_them(client, ask):
+    names = [client.connects(ask(), account).name for account in ("ann@x.example", "ben@x.example")]
+
+    assert names == ["ann@x.example", "ben@x.example"]
+
+
+def test_store_numbers_names_that_are_taken(workspace, client, ask):
+    factories.make_connection(workspace, name="Ann@X.example ")
+    factories.make_connection(workspace, name="ann@x.example (2)")
+    factories.make_connection(workspace, "hubspot", name="ann@x.example (3)")
+
+    assert client.connects(ask(), "ann@x.example").name == "ann@x.example (3)"
+
+
+def test_store_mends_what_was_broken_or_revoked(client, ask, clock):
+    connection = client.connects(ask())
+    for health in (Health.ERROR, Health.REVOKED):
+        with transaction():
+            connection.health, connection.health_reason, connection.revoked_at = health, "grant_ended", clock.now
+        assert client.connects(ask()).id == connection.id
+        assert (connection.health, connection.health_reason, connection.revoked_at) == (Health.ACTIVE, None, None)
+
+
+def test_store_keeps_the_refresh_token_when_no_new_one_comes(client, ask, stub, monkeypatch):
+    connection = client.connects(ask())
+    before = secrets.reveal(connection)
+    real = stub.exchange
+    monkeypatch.setattr(flows, "exchange", lambda *a, **k: replace(real(*a, **k), refresh_token=None))
+    client.connects(ask())
+
+    after = secrets.reveal(connection)
+    assert after["refresh_token"] == before["refresh_token"]
+    assert after["access_token"] != before["access_token"]
+
+
+def test_the_same_account_in_two_workspaces_is_two_connections(agency, client, ask):
+    other = factories.make_workspace(agency, "Cobalt")
+
+    assert client.connects(ask()).id != client.connects(ask(place=other)).id
+
+
+def test_the_database_holds_one_connection_an_account(workspace):
+    factories.make_connection(workspace, external_id="42", name="one")
+    with pytest.raises(IntegrityError):
+        factories.make_connection(workspace, external_id="42", name="two")
+    factories.make_connection(workspace, external_id="42", name="elsewhere", issuer="https://other.example")
+
+
+@pytest.mark.parametrize("where", ["workspace", "account"])
+def test_the_database_holds_names_apart_letter_case_aside(agency, workspace, where):
+    place = {"workspace_id": None} if where == "account" else {}
+    factories.make_connection(workspace, name="Main Account", **place)
+    with pytest.raises(IntegrityError):
+        factories.make_connection(workspace, name=" main ACCOUNT ", **place)
+    factories.make_connection(workspace, "hubspot", name="Main Account", **place)
+
+
+def test_needed_of_is_what_all_its_slots_need_together(workspace, owner, client, ask):
+    connection = client.connects(ask())
+    other = factories.make_workflow(workspace, owner, ("slack", "find_user"), name="Another")
+    with transaction():
+        other.slots[0].connection_id = connection.id
+
+    assert connections.needed_of(connection) == ("chat:write", "channels:read", "users:read", "users:read.email")
+
+
+def test_siblings_are_found_over_all_tenants_and_only_alive(agency, workspace, stranger):
+    shared = f"account of {agency.id}"
+    account = Identity(issuer="https://slack.example", id=shared, label="")
+    foreign = factories.make_workspace(stranger.agency, "Foreign")
+    mine = factories.make_connection(workspace, external_id=shared)
+    theirs = factories.make_connection(foreign, external_id=shared)
+    factories.make_connection(factories.make_workspace(agency, "Gone"), external_id=shared, health=Health.REVOKED)
+    factories.make_connection(factories.make_workspace(agency, "Own"), external_id=shared, oauth_client="of-its-own")
+    factories.make_connection(workspace, "hubspot", external_id=shared)
+
+    found = connections.siblings("slack", account, oauth_client="shared-slack")
+
+    assert {each.id for each in found} == {mine.id, theirs.id}
+
+
+# ── Secrets ─────────────────────────────────────────────────────────────────
+
+
+def test_keep_seals_and_shreds_what_was_there_before(workspace, clock):
+    connection = factories.make_connection(workspace)
+    with transaction():
+        first = secrets.keep(connection, {"access_token": "first", "refresh_token": None}, at=clock.now)
+        first_id, blob = first.id, first.blob
+    with transaction():
+        secrets.keep(connection, {"access_token": "second"}, at=clock.now)
+
+    assert b"first" not in blob
+    assert db.session.scalars(select(Secret.id)).all() == [connection.secret_id] != [first_id]
+    assert secrets.reveal(connection) == {"access_token": Masked("second")}
+    assert connection.secret.version == 2
+
+
+def test_reveal_masks_and_leaves_out_what_is_not_there(workspace, clock):
+    connection = factories.make_connection(workspace)
+    assert secrets.reveal(connection) == {}
+    with transaction():
+        secrets.keep(connection, {"access_token": "hush", "refresh_token": None}, at=clock.now)
+
+    assert set(secrets.reveal(connection)) == {"access_token"}
+    assert "hush" not in repr(secrets.reveal(connection))
+
+
+@pytest.mark.parametrize("field", ["agency_id", "workspace_id", "purpose", "owner", "public_id", "version", "blob"])
+def test_a_blob_that_was_moved_or_altered_does_not_open(agency, workspace, stranger, clock, field):
+    connection = factories.make_connection(workspace)
+    with transaction():
+        secret = secrets.keep(connection, {"access_token": "hush"}, at=clock.now)
+    foreign = factories.make_workspace(stranger.agency, "Foreign")
+    wrong = {
+        "agency_id": foreign.agency_id,
+        "workspace_id": foreign.id,
+        "purpose": "held_grant",
+        "owner": "a" * 20,
+        "public_id": "b" * 20,
+        "version": 9,
+        "blob": secret.blob[:-1] + bytes([secret.blob[-1] ^ 1]),
+    }
+    with across_tenants("somebody with the database alone"), transaction():
+        setattr(secret, field, wrong[field])
+
+    with across_tenants("the same"), pytest.raises(VaultError):
+        secrets.reveal(connection)

@@ -1,0 +1,152 @@
+"""Grants that come to nothing: sealed while they wait, given back to the provider, shredded."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from app.database import transaction
+from app.extensions import db
+from app.models import AuditEvent, Flow, OutboxItem
+from app.oauth.revoke import RevokeOutcome
+from app.services import connection_requests, grants
+from app.vault import VaultError
+from tests import factories
+from tests.support import browsing, shared_app
+from tests.support.browsing import Browser
+
+pytestmark = pytest.mark.both_databases
+agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+stub = browsing.stub
+
+
+class Asked:
+    """What was asked of a provider that gives grants back, and what it answers."""
+
+    def __init__(self):
+        self.tokens, self.answer = [], RevokeOutcome.CONFIRMED
+
+    def revoke(self, app, client, endpoints, *, access_token, refresh_token, fields):
+        assert not db.session().in_transaction(), "nothing stays open while the provider is waited for"
+        self.tokens.append((access_token.reveal(), refresh_token.reveal() if refresh_token else None))
+        return self.answer
+
+
+@pytest.fixture
+def provider(monkeypatch):
+    asked = Asked()
+    monkeypatch.setattr(grants, "revoke", asked.revoke)
+    return asked
+
+
+@pytest.fixture
+def asked(workspace, owner):
+    """Typeform: what it revokes leaves other connections of the account alone."""
+    return factories.make_sent(factories.make_workflow(workspace, owner, ("typeform", "new_response")), owner)[0]
+
+
+@pytest.fixture
+def browser(asked):
+    browser = Browser()
+    browser.open(asked.bundle)
+    return browser
+
+
+@pytest.fixture
+def held(asked, browser, stub):
+    """A flow that holds a grant which lacks a permission."""
+    stub.scopes = ("offline",)
+    browser.finish(browser.start(asked))
+    return db.session.scalars(select(Flow)).one()
+
+
+def discards():
+    db.session.rollback()
+    return db.session.scalars(select(OutboxItem).where(OutboxItem.kind == "grant.discard")).all()
+
+
+def test_a_held_grant_is_given_back_and_shredded(agency, held, provider):
+    assert b"access-" not in held.grant
+
+    grants.discard(held.id, agency_id=agency.id)
+
+    ((access, refresh),) = provider.tokens
+    assert (access[:7], refresh[:8]) == ("access-", "refresh-")
+    db.session.refresh(held)
+    assert held.grant is None
+    event = db.session.scalars(select(AuditEvent).where(AuditEvent.type == "grant.discarded")).one()
+    assert (event.data["outcome"], event.actor_kind) == ("confirmed", "system")
+
+
+def test_a_grant_is_given_back_once(agency, held, provider):
+    for _ in range(2):
+        grants.discard(held.id, agency_id=agency.id)
+
+    assert len(provider.tokens) == 1
+
+
+def test_a_grant_is_kept_sealed_until_the_provider_took_it_back(agency, held, provider):
+    provider.answer = RevokeOutcome.FAILED
+
+    with pytest.raises(grants.NotGivenBack):
+        grants.discard(held.id, agency_id=agency.id)
+
+    db.session.refresh(held)
+    assert held.grant is not None
+
+
+def test_what_was_withdrawn_meanwhile_is_given_back_at_once(agency, asked, browser, stub, owner, provider, clock):
+    state = browser.start(asked)
+    connection_requests.cancel(agency, asked.public_id, by=owner)
+    browser.finish(state)
+
+    (item,) = discards()
+    assert item.due_at == clock.now
+    grants.discard(item.payload["flow"], agency_id=agency.id)
+    assert len(provider.tokens) == 1
+
+
+def test_a_partial_grant_waits_as_long_as_its_flow(held):
+    (item,) = discards()
+
+    assert (item.key, item.due_at) == (held.public_id, held.created_at + timedelta(minutes=15))
+
+
+@pytest.mark.parametrize("whose", ["mine", "another agency's"])
+def test_a_grant_is_not_given_back_where_that_would_end_a_living_connection(
+    agency, workspace, stranger, owner, stub, provider, whose
+):
+    """Slack has one token for an app in a workspace: to revoke it ends all that stand on it, whoever's they are."""
+    (asked,) = factories.make_sent(factories.make_workflow(workspace, owner, ("slack", "find_user")), owner)
+    browser = Browser()
+    browser.open(asked.bundle)
+    stub.scopes = ("users:read",)
+    browser.finish(browser.start(asked))
+    held = db.session.scalars(select(Flow)).one()
+    home = workspace if whose == "mine" else factories.make_workspace(stranger.agency, "Foreign")
+    account = {"issuer": "https://provider.example", "external_id": "id of ann@client.example"}
+    factories.make_connection(home, "slack", **account)
+
+    grants.discard(held.id, agency_id=agency.id)
+
+    assert provider.tokens == []
+    db.session.refresh(held)
+    assert held.grant is None
+    event = db.session.scalars(select(AuditEvent).where(AuditEvent.type == "grant.discarded")).one()
+    assert event.data["outcome"] == "kept_for_sibling"
+
+
+def test_a_held_grant_opens_at_its_own_flow_alone(agency, held, asked, browser, stub, provider, clock):
+    browser.finish(browser.start(asked))
+    other = db.session.scalars(select(Flow).where(Flow.id != held.id)).one()
+    with transaction():
+        other.grant = held.grant
+
+    with pytest.raises(VaultError):
+        grants.discard(other.id, agency_id=agency.id)
+
+
+def test_no_other_agency_can_give_a_grant_back(held, stranger, provider):
+    grants.discard(held.id, agency_id=stranger.agency_id)
+
+    assert provider.tokens == []
