@@ -10,7 +10,7 @@ from app.cli import register_cli
 from app.config import Config
 from app.database import init_database
 from app import egress
-from app.extensions import babel, db, migrate
+from app.extensions import babel, db, mail, migrate
 from app.logging import configure_logging
 from app.runtime import Runtime
 from app.vault import load_keyring, load_secret_key
@@ -45,6 +45,7 @@ def create_app(config: Config | None = None, *, catalog: Catalog | None = None) 
         MAX_CONTENT_LENGTH=4 * 1024 * 1024,
     )
     init_database(app)
+    mail.init_app(app)
     migrate.init_app(app, db, directory=str(ROOT / "app" / "migrations"))
     babel.init_app(app)
     register_web(app)

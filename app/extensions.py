@@ -1,6 +1,7 @@
 """The Flask extensions, unbound; `create_app` binds them."""
 
 from flask_babel import Babel
+from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
@@ -25,6 +26,7 @@ class Base(DeclarativeBase):
 
 db = SQLAlchemy(model_class=Base)
 csrf = CSRFProtect()
+mail = Mail()  # what app.mailer.smtp hardens
 htmx = Htmx()
 migrate = Migrate()
 babel = Babel()

@@ -48,7 +48,7 @@ def app(config: Config, catalog: Catalog) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def context(app: Flask) -> Iterator[None]:
+def app_context(app: Flask) -> Iterator[None]:
     with app.app_context():
         yield
 
@@ -60,7 +60,7 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def agency(context: None) -> Agency:
+def agency(app_context: None) -> Agency:
     """Northwind Studio, whose tenant the test acts in."""
     agency = factories.make_agency("Northwind Studio")
     enter_tenant(agency.id)

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 
-from app import clock
 from app.database import transaction
 from app.extensions import db
 from app.models import Bundle, Channel, ConnectionRequest, Member, Recipient, Staff, Status, Workspace
@@ -14,12 +13,8 @@ RESEND_WAIT = timedelta(minutes=5)
 
 
 def lock(workspace_id: int) -> None:
-    """Make what is sent, settled or moved in one workspace happen one after the other, until the transaction ends.
-
-    The row that is locked says when the workspace was last active.
-    """
-    touched = update(Workspace).where(Workspace.id == workspace_id).values(active_at=clock.now())
-    db.session.execute(touched.execution_options(synchronize_session=False))
+    """Make what is sent, settled or moved in one workspace happen one after the other, until the transaction ends."""
+    db.session.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update())
 
 
 def channel_for(workspace_id: int, recipient: str) -> Channel:

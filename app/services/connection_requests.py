@@ -15,7 +15,7 @@ from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.i18n import _, lazy_gettext
-from app.models import Agency, Bundle, Connection, ConnectionRequest, Kind, Slot, Staff, Status
+from app.models import Agency, Bundle, Connection, ConnectionRequest, Kind, Slot, Staff, Status, Workspace
 from app.services import addresses, audit, bundles, oauth_clients, scopes
 from app.services.audit import Actor
 
@@ -54,6 +54,9 @@ def moved(asked: ConnectionRequest, *, to: Status, only_from: frozenset[Status] 
         .values(status=to, transition=ConnectionRequest.transition + 1, **values)
         .execution_options(synchronize_session=False)
     )
+    if done.rowcount == 1:  # type: ignore[attr-defined]
+        touched = update(Workspace).where(Workspace.id == asked.workspace_id).values(active_at=clock.now())
+        db.session.execute(touched.execution_options(synchronize_session=False))
     db.session.refresh(asked)
     return done.rowcount == 1  # type: ignore[attr-defined,no-any-return]
 

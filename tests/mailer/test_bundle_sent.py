@@ -58,7 +58,7 @@ def page(mail):
         (["100% Mail", "HubSpot", "Xero"], "100% Mail, HubSpot and 1 more app"),
     ],
 )
-def test_name_apps_names_two_and_counts_the_rest(context, names, words):
+def test_name_apps_names_two_and_counts_the_rest(app_context, names, words):
     assert bundle_sent.name_apps(names) == words
 
 

@@ -55,7 +55,7 @@ def test_deliver_keeps_the_connection_for_the_next(smtp):
     assert smtp.connections == 1
 
 
-def test_send_takes_a_message_of_flask_mails(smtp, context):
+def test_send_takes_a_message_of_flask_mails(smtp, app_context):
     message = flask_mail.Message("Hello", [ANN], body="Go", sender=SENDER)
 
     with connection(smtp) as carrier:

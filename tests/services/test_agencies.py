@@ -11,7 +11,7 @@ from app.services import agencies, staff_sessions
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 
-pytestmark = [pytest.mark.usefixtures("context"), pytest.mark.both_databases]
+pytestmark = [pytest.mark.usefixtures("app_context"), pytest.mark.both_databases]
 
 
 def given(**changes):

@@ -36,7 +36,7 @@ def test_parse_takes_six_hex_digits(typed, colour):
         "#a03c1\u0661",
     ],
 )
-@pytest.mark.usefixtures("context")
+@pytest.mark.usefixtures("app_context")
 def test_parse_refuses_everything_else(typed):
     with pytest.raises(Refused) as refused:
         colours.parse(typed)
@@ -71,7 +71,7 @@ def test_palette_leaves_a_colour_alone_that_can_be_read():
 @pytest.mark.parametrize(
     ("accent", "adjusted"), [("#a03c17", [0, 0, 1, 1]), ("#ffd23f", [1, 1, 0, 0]), ("#808080", [1, 1, 1, 1])]
 )
-@pytest.mark.usefixtures("context")
+@pytest.mark.usefixtures("app_context")
 def test_contrasts_say_what_was_adjusted_and_why(accent, adjusted):
     rows = colours.contrasts(accent)
 
@@ -80,7 +80,7 @@ def test_contrasts_say_what_was_adjusted_and_why(accent, adjusted):
     assert all(row.ratio >= 4.5 for row in rows)
 
 
-@pytest.mark.usefixtures("context")
+@pytest.mark.usefixtures("app_context")
 def test_explanations_name_the_ratio():
     assert colours.explanations("#a03c17") == [
         "Your colour has 2.7:1 on the dark page, so a lighter one of the same hue is used there."

@@ -123,7 +123,7 @@ def test_queue_takes_a_note_as_it_was_typed(agency, workflow, owner):
         ("münchen.example".encode("idna").decode(), "xn--mnchen-3ya.example"),
     ],
 )
-def test_clean_expected_makes_accounts_comparable(app, context, typed, stored):
+def test_clean_expected_makes_accounts_comparable(app, app_context, typed, stored):
     assert connection_requests.clean_expected(typed) == stored
 
 

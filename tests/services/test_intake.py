@@ -66,7 +66,7 @@ def test_open_link_tells_a_dead_link_from_an_unknown_one_to_us_alone(agency, sen
 @pytest.mark.parametrize(
     "token", ["", "a", "." * 3, "a" * 256, "a" * 5000, "é", "\udcff", "a b", "../x", "a\x00b"], ids=ascii
 )
-def test_open_link_takes_any_string(app, context, token):
+def test_open_link_takes_any_string(app, app_context, token):
     assert Browser().open(token) == intake.Opening()
 
 

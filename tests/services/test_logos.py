@@ -10,7 +10,7 @@ from app.errors import Refused
 from app.services import logos
 from tests.support.shared_app import *  # noqa: F403
 
-pytestmark = pytest.mark.usefixtures("context")
+pytestmark = pytest.mark.usefixtures("app_context")
 
 
 def picture(kind="PNG", size=(300, 200), mode="RGB", colour="#a03c17", **options):

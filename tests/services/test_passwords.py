@@ -6,7 +6,7 @@ from app.errors import Refused
 from app.services import passwords
 from tests.support.shared_app import *  # noqa: F403
 
-pytestmark = pytest.mark.usefixtures("context")
+pytestmark = pytest.mark.usefixtures("app_context")
 
 AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 

@@ -32,7 +32,7 @@ def test_code_is_the_same_in_every_process_and_another_elsewhere(app, catalog, c
     assert code_of(app) == code_of(same) != code_of(elsewhere)
 
 
-def test_verify_takes_the_code_however_it_is_typed(context):
+def test_verify_takes_the_code_however_it_is_typed(app_context):
     code = setup.code()
     for typed in (
         code,
@@ -45,14 +45,14 @@ def test_verify_takes_the_code_however_it_is_typed(context):
 
 
 @pytest.mark.parametrize("typed", ["", "-", "AAAA-AAAA", "☃" * 8, "K7QF-2MX"])
-def test_verify_refuses_anything_else(context, typed):
+def test_verify_refuses_anything_else(app_context, typed):
     with pytest.raises(Refused) as refused:
         setup.verify(typed)
 
     assert refused.value.field == "code"
 
 
-def test_verify_stops_a_visitor_after_twenty_tries_and_everybody_after_a_hundred(context, clock):
+def test_verify_stops_a_visitor_after_twenty_tries_and_everybody_after_a_hundred(app_context, clock):
     for number in range(5):
         db.session().info["address"] = f"192.0.2.{number}"
         for _ in range(20):
@@ -68,7 +68,7 @@ def test_verify_stops_a_visitor_after_twenty_tries_and_everybody_after_a_hundred
     setup.verify(setup.code())
 
 
-def test_create_makes_the_first_agency_and_no_second(context):
+def test_create_makes_the_first_agency_and_no_second(app_context):
     assert setup.is_needed()
     owner = setup.create(**GIVEN)
 
@@ -78,14 +78,14 @@ def test_create_makes_the_first_agency_and_no_second(context):
         setup.create(**GIVEN | {"owner_email": "eve@elsewhere.example"})
 
 
-def test_create_can_be_tried_again_after_a_refusal(context):
+def test_create_can_be_tried_again_after_a_refusal(app_context):
     with pytest.raises(Refused):
         setup.create(**GIVEN | {"password": "short"})
 
     setup.create(**GIVEN)
 
 
-def test_create_comes_too_late_after_an_agency_was_made_by_command(context):
+def test_create_comes_too_late_after_an_agency_was_made_by_command(app_context):
     agencies.create(**GIVEN)
     with pytest.raises(Conflict):
         setup.create(**GIVEN | {"owner_email": "eve@elsewhere.example"})

@@ -65,7 +65,7 @@ def config(app: Flask) -> Config:
 
 
 @pytest.fixture
-def agency(context: None) -> Agency:
+def agency(app_context: None) -> Agency:
     """An agency that no other test knows, whose tenant the test acts in."""
     agency = factories.make_agency(f"Northwind Studio {next(_numbers)}")
     enter_tenant(agency.id)

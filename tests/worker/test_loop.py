@@ -129,6 +129,7 @@ def test_a_slow_kind_does_not_hinder_another(put, states, started):
     put("slow")
     put("quick", kind=OTHER)
 
+    wait_for(lambda: states() == {"slow": "claimed"})
     wait_for(lambda: states(OTHER) == {"quick": "done"})
 
     assert states() == {"slow": "claimed"}

@@ -108,6 +108,6 @@ def test_one_signs_out_nobody_else(tom, maya):
         (None, "Another browser"),
     ],
 )
-@pytest.mark.usefixtures("context")
+@pytest.mark.usefixtures("app_context")
 def test_browser_name_says_what_the_browser_says(user_agent, name):
     assert browser_name(user_agent) == name

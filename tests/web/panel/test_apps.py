@@ -12,7 +12,7 @@ SECRET = "CANARY-client-secret"
 
 
 @pytest.fixture
-def api_key_only(context):
+def api_key_only(app_context):
     return next(app for app in runtime.current().catalog if not app.oauth2)
 
 
