@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import joinedload, selectinload
@@ -29,6 +30,7 @@ from app.services import audit, bundles, connection_requests, connections, grant
 from app.services.audit import Actor
 from app.services.connections import Grant, Narrower
 from app.services.intake import Intake
+from app.services.oauth_clients import UsableClient
 from app.vault import Masked, Place, open_, seal
 
 LIFETIME = timedelta(minutes=15)
@@ -76,39 +78,46 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
         _set_notice(asked, Notice.UNCONFIGURED)
         raise ProviderFailed(_(connection_requests.NOT_OAUTH), code=Notice.UNCONFIGURED)
     fields = clean_fields(app, typed)
-    needed = scopes.required(asked)
+    flow = _new(asked, intake, client, session_hash=session_hash, fields=fields)
+    hint = asked.expected_account if "@" in asked.expected_account else None
+    db.session.rollback()  # no transaction stays open while the provider's metadata is waited for
     try:
         begun = authorize.begin(
             app,
             ClientCredentials(client.client_id, client.client_secret),
             redirect_uri=client.redirect_uri,
-            scopes=needed,
+            scopes=flow.scopes,
             fields=fields,
-            login_hint=asked.expected_account if "@" in asked.expected_account else None,
+            login_hint=hint,
         )
     except OAuthError as error:
-        _set_notice(asked, NOTICES.get(error.code, Notice.PROVIDER))
+        with transaction():
+            _change_card(flow, notice=NOTICES.get(error.code, Notice.PROVIDER))
         raise ProviderFailed(_("%(app)s can't be reached just now. Try again.", app=app.name)) from None
     secret = secrets.token_urlsafe(32)
-    flow = Flow(
+    flow.state_hash, flow.browser_hash = _digest(begun.state.reveal()), _digest(secret)
+    flow.endpoints, flow.nonce = json.loads(begun.endpoints.to_json()), begun.nonce
+    _save(flow, begun.code_verifier, at=clock.now())
+    return Started(begun.url, cookie_name(begun.state.reveal()), secret, app)
+
+
+def _new(
+    asked: ConnectionRequest, intake: Intake, client: UsableClient, *, session_hash: bytes, fields: dict[str, str]
+) -> Flow:
+    """What an authorization is for, as it stands before the provider is asked anything."""
+    return Flow(
         agency_id=asked.agency_id,
         workspace_id=asked.workspace_id,
         request_id=asked.id,
         bundle_id=intake.bundle.id,
         generation=asked.generation,
-        app_key=app.key,
+        app_key=asked.app_key,
         oauth_client=client.key,
-        state_hash=_digest(begun.state.reveal()),
-        browser_hash=_digest(secret),
-        session_hash=session_hash,
-        endpoints=json.loads(begun.endpoints.to_json()),
         redirect_uri=client.redirect_uri,
+        session_hash=session_hash,
         fields=fields,
-        scopes=list(needed),
-        nonce=begun.nonce,
+        scopes=list(scopes.required(asked)),
     )
-    _save(flow, asked, begun.code_verifier, at=clock.now())
-    return Started(begun.url, cookie_name(begun.state.reveal()), secret, app)
 
 
 def _asked(intake: Intake, request_id: str) -> ConnectionRequest:
@@ -123,16 +132,28 @@ def clean_fields(app: App, typed: Mapping[str, str]) -> dict[str, str]:
     return {field.name: field.clean(typed.get(field.name, "")[:400]) for field in app.fields}
 
 
-def _save(flow: Flow, asked: ConnectionRequest, verifier: Masked | None, *, at: datetime) -> None:
+def _save(flow: Flow, verifier: Masked | None, *, at: datetime) -> None:
     with transaction() as session:
         flow.created_at, flow.expires_at = at, at + LIFETIME
         session.add(flow)
         session.flush()
         if verifier is not None:
             flow.verifier = seal(runtime.current().keyring, verifier.reveal().encode(), _place(flow))
-        asked.typed_fields = flow.fields
-        asked.notice = None
-        audit.record("flow.started", flow, by=Actor.client(asked.recipient), at=at, app=flow.app_key)
+        _change_card(flow, notice=None, typed_fields=flow.fields)
+        audit.record("flow.started", flow, by=Actor.client(flow.bundle.recipient), at=at, app=flow.app_key)
+
+
+def _change_card(flow: Flow, **values: Any) -> None:
+    """Show something on the request's card, as long as it is open and asked of the same person. Within a transaction."""
+    db.session.execute(
+        update(ConnectionRequest)
+        .where(
+            ConnectionRequest.id == flow.request_id,
+            ConnectionRequest.generation == flow.generation,
+            ConnectionRequest.status.in_([Status.PENDING, Status.DECLINED]),
+        )
+        .values(**values)
+    )
 
 
 def _place(flow: Flow) -> Place:
@@ -318,15 +339,7 @@ def _fail(flow: Flow, notice: Notice) -> None:
 def _note_failure(flow: Flow, notice: Notice, *, at: datetime) -> None:
     """Say on the card why nothing was connected; the request stays as it was. Within a transaction."""
     _end(flow, FlowStatus.FAILED, notice, at=at)
-    db.session.execute(
-        update(ConnectionRequest)
-        .where(
-            ConnectionRequest.id == flow.request_id,
-            ConnectionRequest.generation == flow.generation,
-            ConnectionRequest.status.in_([Status.PENDING, Status.DECLINED]),
-        )
-        .values(notice=notice)
-    )
+    _change_card(flow, notice=notice)
     audit.record("flow.failed", flow, by=Actor.client(flow.asked.recipient), at=at, app=flow.app_key, outcome=notice)
 
 

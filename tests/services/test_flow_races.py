@@ -12,6 +12,7 @@ from app.services import connection_requests, flows, sending, slots, workflows, 
 from tests import factories
 from tests.support import browsing, shared_app
 from tests.support.browsing import Browser
+from tests.support.elsewhere import elsewhere
 from tests.support.rows import rows_of
 
 pytestmark = pytest.mark.both_databases
@@ -160,3 +161,26 @@ def test_who_declined_cannot_connect_once_staff_chose_another_way(agency, sent, 
     assert (sent[0].status, connections()) == (Status.CANCELLED, [])
     with pytest.raises(Conflict):
         browser.start(sent[0])
+
+
+@pytest.mark.parametrize("event", ["cancel", "change_recipient"])
+def test_what_overtakes_the_wait_for_a_providers_metadata_leaves_a_flow_that_makes_nothing(
+    agency, sent, browser, stub, owner, monkeypatch, event
+):
+    asked, public_id, begin = sent[0], sent[0].public_id, flows.authorize.begin
+
+    def overtaken(agency, owner, asked):
+        getattr(Overtaking(agency, asked, owner, None), event)()
+
+    def while_away(*args, **kwargs):
+        elsewhere(overtaken, agency, owner, asked)
+        return begin(*args, **kwargs)
+
+    monkeypatch.setattr(flows.authorize, "begin", while_away)
+    state = browser.start(asked)
+    browser.finish(state)
+
+    db.session.rollback()
+    asked = connection_requests.get(agency, public_id)
+    assert asked.status is RACES[event][1]
+    assert (connections(), asked.typed_fields, the_flow().outcome) == ([], {}, "withdrawn")
