@@ -69,7 +69,7 @@ def _database(config: Config) -> list[str]:
     except SQLAlchemyError as error:
         return [f"The database can't be reached: {str(error.__cause__ or error).splitlines()[0]}"]
     if found != health.newest_schema():
-        return [f"The database is at schema {found or 'none'}, not {health.newest_schema()}: run flask db upgrade."]
+        return [health.stale_schema(found)]
     return []
 
 

@@ -14,7 +14,13 @@ RESEND_WAIT = timedelta(minutes=5)
 
 def lock(workspace_id: int) -> None:
     """Make what is sent, settled or moved in one workspace happen one after the other, until the transaction ends."""
-    db.session.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update())
+    db.session.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update(key_share=True))
+
+
+def touch(workspace_id: int, *, at: datetime) -> None:
+    """Note that something was done in a workspace."""
+    touched = update(Workspace).where(Workspace.id == workspace_id).values(active_at=at)
+    db.session.execute(touched.execution_options(synchronize_session=False))
 
 
 def channel_for(workspace_id: int, recipient: str) -> Channel:
@@ -78,6 +84,7 @@ def mint(workspace: Workspace, recipient: str, *, by: Staff, at: datetime) -> Bu
 
 def mail(bundle: Bundle, *, at: datetime) -> None:
     """Put the one mail of this epoch in the outbox, and start the wait until the next resend."""
+    touch(bundle.workspace_id, at=at)
     outbox.put(
         "bundle.sent",
         f"{bundle.public_id}:{bundle.epoch}",

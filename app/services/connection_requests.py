@@ -15,7 +15,7 @@ from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.i18n import _, lazy_gettext
-from app.models import Agency, Bundle, Connection, ConnectionRequest, Kind, Slot, Staff, Status, Workspace
+from app.models import Agency, Bundle, Connection, ConnectionRequest, Kind, Slot, Staff, Status
 from app.services import addresses, audit, bundles, oauth_clients, scopes
 from app.services.audit import Actor
 
@@ -54,9 +54,6 @@ def moved(asked: ConnectionRequest, *, to: Status, only_from: frozenset[Status] 
         .values(status=to, transition=ConnectionRequest.transition + 1, **values)
         .execution_options(synchronize_session=False)
     )
-    if done.rowcount == 1:  # type: ignore[attr-defined]
-        touched = update(Workspace).where(Workspace.id == asked.workspace_id).values(active_at=clock.now())
-        db.session.execute(touched.execution_options(synchronize_session=False))
     db.session.refresh(asked)
     return done.rowcount == 1  # type: ignore[attr-defined,no-any-return]
 
@@ -98,6 +95,7 @@ def queue(slot: Slot, *, recipient: str, note: str = "", expected_account: str =
             )
             session.add(asked)
             session.flush()
+            bundles.touch(asked.workspace_id, at=at)
             audit.record("request.queued", asked, by=by, at=at, app=app.key, recipient=address)
     except IntegrityError:
         raise Conflict(_("A request for this account is already in the queue or pending.")) from None
@@ -144,6 +142,7 @@ def withdraw(asked: ConnectionRequest, *, by: Staff, at: datetime) -> None:
     if not moved(asked, to=Status.CANCELLED, **values):
         raise Conflict(_("This request is already settled."))
     bundles.close_if_settled(asked.bundle, at=at)
+    bundles.touch(asked.workspace_id, at=at)
     audit.record("request.cancelled", asked, by=by, at=at, app=asked.app_key, recipient=asked.recipient)
 
 
@@ -173,6 +172,7 @@ def decline(asked: ConnectionRequest, *, reason: str) -> None:
         if asked.bundle_id != bundle_id:
             raise Conflict(_("This request has gone to somebody else meanwhile."))
         if moved(asked, to=Status.DECLINED, declined_reason=reason, declined_at=at, notice=None):
+            bundles.touch(asked.workspace_id, at=at)
             actor = Actor.client(asked.recipient)
             audit.record("request.declined", asked, by=actor, at=at, app=asked.app_key, reason=reason)
         elif asked.status is not Status.DECLINED:
@@ -193,6 +193,7 @@ def fulfil(asked: ConnectionRequest, connection: Connection, *, generation: int,
         asked.slot.connection_id = connection.id
     db.session.flush()
     bundles.close_if_settled(asked.bundle, at=at)
+    bundles.touch(asked.workspace_id, at=at)
     audit.record(
         "request.fulfilled", asked, by=by, at=at, app=asked.app_key, connection=connection.public_id, kind=asked.kind
     )

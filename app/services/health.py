@@ -10,9 +10,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import runtime
 from app.database import across_tenants
 from app.extensions import db
-from app.models import OutboxItem
+from app.models import OAuthClient, OutboxItem, Secret
+from app.vault import key_id_of
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
@@ -38,8 +40,23 @@ def problems() -> list[str]:
     except SQLAlchemyError:
         return ["The database can't be reached."]
     if found != newest_schema():
-        return [f"The database is at schema {found or 'none'}, not {newest_schema()}: run flask db upgrade."]
-    return []
+        return [stale_schema(found)]
+    return [] if newest_opens() else ["What was sealed last was sealed with a vault key that is not here: restore it."]
+
+
+def stale_schema(found: str) -> str:
+    """What to say of a database at another schema than this code needs."""
+    return f"The database is at schema {found or 'none'}, not {newest_schema()}: run flask db upgrade."
+
+
+def newest_opens() -> bool:
+    """Whether the key is here that the newest secret was sealed with."""
+    with across_tenants("keys are the whole installation's"):
+        blobs = [
+            db.session.scalar(select(column).where(column.is_not(None)).order_by(row.id.desc()).limit(1))
+            for row, column in ((Secret, Secret.blob), (OAuthClient, OAuthClient.client_secret))
+        ]
+    return all(key_id_of(blob) in runtime.current().keyring.keys for blob in blobs if blob)
 
 
 def outbox_depth() -> Mapping[str, int]:

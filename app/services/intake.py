@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import joinedload, selectinload
 
 from app import clock
@@ -94,26 +95,23 @@ def open_link(token: str, *, id_hash: bytes) -> Opening:
 
 
 def _let_in(bundle: Bundle, *, id_hash: bytes, at: datetime) -> None:
+    """Remember that this browser opened this link: one upsert, so that it may open it in several tabs at once."""
     with transaction() as session:
-        known = session.scalar(
-            select(IntakeSession).where(IntakeSession.id_hash == id_hash, IntakeSession.bundle_id == bundle.id)
+        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+        opened = {"epoch": bundle.epoch, "expires_at": bundle.expires_at + timedelta(days=7)}
+        whose = {"agency_id": bundle.agency_id, "workspace_id": bundle.workspace_id, "bundle_id": bundle.id}
+        statement = (
+            dialect.insert(IntakeSession)
+            .values(id_hash=id_hash, created_at=at, **whose, **opened)
+            .on_conflict_do_update(
+                index_elements=["id_hash", "bundle_id"], set_=opened, where=IntakeSession.epoch != bundle.epoch
+            )
+            .returning(IntakeSession.id)
         )
-        if known is None:
-            known = IntakeSession(
-                id_hash=id_hash,
-                agency_id=bundle.agency_id,
-                workspace_id=bundle.workspace_id,
-                bundle_id=bundle.id,
-                created_at=at,
-            )
-            session.add(known)
-        is_first = known.epoch != bundle.epoch
-        known.epoch, known.expires_at = bundle.epoch, bundle.expires_at + timedelta(days=7)
-        if is_first:
-            session.execute(
-                update(Bundle).where(Bundle.id == bundle.id, Bundle.opened_at.is_(None)).values(opened_at=at)
-            )
-            audit.record("link.opened", bundle, by=Actor.client(bundle.recipient), at=at, epoch=bundle.epoch)
+        if session.scalar(statement) is None:
+            return
+        session.execute(update(Bundle).where(Bundle.id == bundle.id, Bundle.opened_at.is_(None)).values(opened_at=at))
+        audit.record("link.opened", bundle, by=Actor.client(bundle.recipient), at=at, epoch=bundle.epoch)
 
 
 def note_refused(bundle_id: int, agency_id: int, workspace_id: int) -> None:

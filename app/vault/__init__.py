@@ -1,6 +1,6 @@
-"""The only way in or out of what is secret: seal, open, rewrap, shred."""
+"""The only way in or out of what is secret: seal, open, rewrap. A secret is shredded with the row that holds it."""
 
-from app.vault.envelope import Place, VaultError, open_, rewrap, seal
+from app.vault.envelope import Place, VaultError, key_id_of, open_, rewrap, seal
 from app.vault.keys import Keyring, KeysUnusable, load_keyring, load_secret_key
 from app.vault.masked import Masked
 
@@ -10,6 +10,7 @@ __all__ = [
     "Masked",
     "Place",
     "VaultError",
+    "key_id_of",
     "load_keyring",
     "load_secret_key",
     "open_",

@@ -38,6 +38,11 @@ class Place:
         return b"".join(len(text).to_bytes(4, "big") + text for text in (str(part).encode() for part in parts))
 
 
+def key_id_of(blob: bytes) -> str:
+    """The id of the key that a blob's data key is wrapped with."""
+    return blob[1 : 1 + KEY_ID].decode("ascii", "replace")
+
+
 def seal(keyring: Keyring, plaintext: bytes, place: Place) -> bytes:
     """The blob for this plaintext at this place, under the active key."""
     data_key, bound = AESGCM.generate_key(256), place.associated_data()

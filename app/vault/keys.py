@@ -55,12 +55,16 @@ def load_keyring(folder: Path, setting: str | None = None, *, may_create: bool =
     return Keyring(key_id(keys[0]), {key_id(key): key for key in keys})
 
 
-def load_secret_key(folder: Path, setting: str | None = None) -> bytes:
-    """The key that signs links, cookies and tokens, made once."""
+def load_secret_key(folder: Path, setting: str | None = None, *, may_create: bool = True) -> bytes:
+    """The key that signs links, cookies and tokens, made once; not again over data that another has signed."""
     if setting:
         return hashlib.sha256(setting.encode()).digest()
     path = folder / "secret.key"
     if not path.exists():
+        if not may_create:
+            raise KeysUnusable(
+                f"There is no {path.name} in {folder}, and data exists that it signed: restore the key files."
+            )
         _create(folder, path.name)
     return _decoded(path.read_text(encoding="ascii"), path.name)
 
