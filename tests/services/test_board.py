@@ -5,9 +5,8 @@ import pytest
 from app import clock as app_clock
 from app.database import transaction
 from app.models import Channel, Health, Source, Status
-from app.services import badges, board, connection_requests, nodes, overview, recipients, sending, slots, workflows
+from app.services import board, connection_requests, sending, slots, workflows
 from app.services.audit import SYSTEM
-from app.services.nodes import Stage, Unfit
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.statements import counted
@@ -42,9 +41,6 @@ def change(row, **values):
     with transaction():
         for name, value in values.items():
             setattr(row, name, value)
-
-
-# ── The panel by recipient ───────────────────────────────────────────────────
 
 
 def test_view_groups_by_recipient_the_latest_asked_first(workflow, owner):
@@ -173,7 +169,7 @@ def test_view_says_when_a_mail_may_be_resent(workflow, owner, clock):
     assert card(workflow, slack).available_at == clock.now + timedelta(minutes=5)
 
 
-def test_view_asks_as_often_for_twenty_as_for_one(workspace, owner, agency):
+def test_view_asks_as_often_for_twenty_as_for_one(workspace, owner):
     def statements(count):
         workflow = workflows.create(workspace, f"With {count}", by=owner)
         for _ in range(count):
@@ -184,139 +180,6 @@ def test_view_asks_as_often_for_twenty_as_for_one(workspace, owner, agency):
         workflow = workflows.get(workspace, workflow.public_id)
         with counted() as found:
             seen(workflow)
-            nodes.view(workflow, agency, at=app_clock.now())
         return len(found)
 
     assert statements(1) == statements(20)
-
-
-# ── Nodes and slots ──────────────────────────────────────────────────────────
-
-
-def stage(workflow, agency, number=1):
-    return nodes.view(workflow, agency, at=app_clock.now())[number - 1].slot.stage
-
-
-def test_stages_of_a_slot(workspace, agency, owner):
-    workflow = workflows.create(workspace, "Bare", by=owner)
-    slot = workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], by=owner).slot
-    assert stage(workflow, agency) is Stage.UNDECIDED
-    slots.set_source(slot, Source.AGENCY, by=owner)
-    assert stage(workflow, agency) is Stage.UNCHOSEN
-    slots.set_source(slot, Source.CLIENT, by=owner)
-    assert stage(workflow, agency) is Stage.UNASKED
-    asked = factories.make_request(slot, owner)
-    assert stage(workflow, agency) is Stage.ASKED
-    sending.send(workflow, by=owner)
-    connection_requests.decline(asked, reason="")
-    assert stage(workflow, agency) is Stage.ASKED
-    held = factories.make_connection(workspace, scopes=SLACK_SCOPES)
-    settle(asked, held)
-    assert stage(workflow, agency) is Stage.CONNECTED
-    change(held, scopes=["chat:write"])
-    assert stage(workflow, agency) is Stage.NARROW
-    change(held, health=Health.ERROR)
-    assert stage(workflow, agency) is Stage.BROKEN
-
-
-def test_a_live_request_says_more_than_what_it_mends(workspace, agency, workflow, owner):
-    held = factories.make_connection(workspace, scopes=["chat:write"])
-    change(workflow.slots[0], connection_id=held.id)
-    factories.make_request(workflow.slots[0], owner)
-
-    found = nodes.view(workflow, agency, at=app_clock.now())[0].slot
-
-    assert (found.stage, found.badge.text, found.is_live) == (Stage.ASKED, "Queued (not yet sent)", True)
-
-
-def test_nodes_of_one_app_point_to_the_first(workflow, agency, owner):
-    workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], by=owner)
-    workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
-
-    found = nodes.view(workflow, agency, at=app_clock.now())
-
-    assert [(each.number, each.shared_with, each.could_share_with) for each in found] == [
-        (1, None, None),
-        (2, None, None),
-        (3, 1, None),
-        (4, None, 1),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("app_key", "unfit"), [("slack", None), ("activecampaign", Unfit.API_KEY), ("calendly", Unfit.NO_CLIENT)]
-)
-def test_why_a_client_cant_be_asked(workspace, agency, owner, catalog, app_key, unfit):
-    workflow = workflows.create(workspace, "Bare", by=owner)
-    workflows.add_node(workflow, app_key=app_key, action_key=catalog.get(app_key).actions[0].key, by=owner)
-
-    assert nodes.view(workflow, agency, at=app_clock.now())[0].slot.unfit is unfit
-
-
-def test_wanted_is_what_is_held_and_what_is_missing(workspace, workflow, owner):
-    slot = workflow.slots[1]
-    change(slot, connection_id=factories.make_connection(workspace, "hubspot", scopes=["crm.objects.deals.read"]).id)
-
-    found = {each.scope: each.is_new for each in nodes.wanted(slot)}
-
-    assert found == {"crm.objects.deals.read": False, "crm.objects.contacts.write": True}
-
-
-@pytest.mark.parametrize(
-    ("health", "kind", "text"),
-    [
-        (Health.PENDING, "connected", "Connected as someone@slack.example"),
-        (Health.ACTIVE, "connected", "Connected as someone@slack.example"),
-        (Health.ERROR, "error", "Reconnection needed"),
-        (Health.REVOKED, "revoked", "Revoked"),
-    ],
-)
-def test_badge_of_a_connection(workspace, health, kind, text):
-    badge = badges.of_connection(factories.make_connection(workspace, health=health))
-
-    assert (badge.kind, badge.text) == (kind, text)
-
-
-def test_badge_of_what_was_connected_by_something_forgotten():
-    assert badges.of_connection(None).text == "Connected"
-
-
-# ── Recipients and the overview ──────────────────────────────────────────────
-
-
-def test_way_to_a_member_is_the_portal_to_others_a_link(workspace):
-    factories.make_member(workspace)
-
-    assert recipients.way_to(workspace, f" {DANA.upper()} ") == recipients.Way(DANA, Channel.PORTAL)
-    assert recipients.way_to(workspace, PRIYA) == recipients.Way(PRIYA, Channel.LINK)
-    assert recipients.way_to(workspace, "priya@") is None
-
-
-def test_members_to_choose_from_are_those_of_the_workspace_by_name(agency, workspace):
-    factories.make_member(workspace, "z@x.example", "Zoe")
-    factories.make_member(workspace, "a@x.example", "adam")
-    factories.make_member(factories.make_workspace(agency, "Elsewhere"))
-
-    assert [each.name for each in recipients.members(workspace)] == ["adam", "Zoe"]
-
-
-def test_overview_takes_the_worst_state_and_counts_all_slots(workspace, workflow, owner):
-    ready = factories.make_workflow(workspace, owner, STEPS[0], name="Ready")
-    held = factories.make_connection(workspace, scopes=SLACK_SCOPES)
-    change(ready.slots[0], connection_id=held.id)
-    change(ready, version=1)
-    factories.make_sent(workflow, owner)
-
-    [found] = overview.of([workspace])
-    assert (found.state, found.connected, found.total) == (workflows.State.READY, 1, 3)
-    assert (found.workflows, found.waiting_on) == (2, 1)
-    change(workflow, version=1)
-    assert overview.of([workspace])[0].state is workflows.State.WAITING
-    change(held, health=Health.ERROR)
-    assert overview.of([workspace])[0].state is workflows.State.PAUSED
-
-
-def test_overview_of_nothing(workspace):
-    [found] = overview.of([workspace])
-
-    assert (found.state, found.total, found.workflows, found.waiting_on) == (workflows.State.DRAFT, 0, 0, 0)

@@ -7,7 +7,7 @@ from app import clock as app_clock
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.models import AuditEvent, Node, Source, Status
-from app.services import board, nodes, slots, workflows, workspaces
+from app.services import board, node_views, slots, workflows, workspaces
 from app.services.slots import NeedsConfirmation
 from tests import factories
 from tests.support import shared_app
@@ -193,7 +193,7 @@ def test_a_workflow_and_its_panel_cost_the_same_however_many_nodes(agency, works
         def read(agency, workspace):
             found = workflows.get(workspace, public_id)
             at = app_clock.now()
-            shown = nodes.view(found, agency, at=at)
+            shown = node_views.view(found, agency, at=at)
             groups = board.view(found, at=at).groups
             assert (len(shown), len(groups)) == (count, count)
 

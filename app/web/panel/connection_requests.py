@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from app.errors import Conflict
 from app.i18n import _
 from app.models import ConnectionRequest, Slot, Status, Workflow
-from app.services import connection_requests, deliveries, nodes, recipients, scopes, sending, slots, workspaces
+from app.services import connection_requests, deliveries, node_views, recipients, scopes, sending, slots, workspaces
 from app.services.sending import Sent
 from app.web.htmx import fragment
 from app.web.panel import bp
@@ -124,7 +124,7 @@ def _queue_dialog(workflow: Workflow, slot: Slot, form: QueueForm, *, status: in
         "address": address_of(workflow),
         "slot": slot,
         "app": scopes.app_of(slot),
-        "permissions": nodes.wanted(slot),
+        "permissions": node_views.wanted(slot),
     }
     return fragment("panel/connection_requests/_new.html", status=status, **context, **_addressing(workflow, form))
 

@@ -12,7 +12,7 @@ from app import clock
 from app.errors import Conflict, RateLimited, Refused
 from app.i18n import _, ngettext
 from app.models import Workflow
-from app.services import board, deliveries, nodes, sending, workflows, workspaces
+from app.services import board, deliveries, node_views, sending, workflows, workspaces
 from app.services.sending import Sent
 from app.web.htmx import close_dialog, fragment, is_htmx
 from app.web.panel import bp
@@ -89,7 +89,7 @@ def current(workflow: Workflow) -> ResponseReturnValue:
 def context_of(workflow: Workflow) -> dict[str, Any]:
     """What `panel/workflows/_workflow.html` needs."""
     at, cursor = clock.now(), _cursor()
-    steps = nodes.view(workflow, g.agency, at=at)
+    steps = node_views.view(workflow, g.agency, at=at)
     numbers = {step.slot.slot.id: step.number for step in reversed(steps)}
     return {
         "workflow": workflow,

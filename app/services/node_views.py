@@ -83,7 +83,7 @@ def view(workflow: Workflow, agency: Agency, *, at: datetime) -> list[NodeView]:
 
 def _node(node: Node, number: int, views: Mapping[int, SlotView], firsts: Mapping[int, int], *, total: int) -> NodeView:
     slot = views[node.slot_id]
-    action = slot.app.action(node.action_key)
+    action = slot.app.known_action(node.action_key)
     needed = slot.app.scopes_for([action.key])
     others = [
         firsts[each.slot.id] for each in views.values() if each.app.key == slot.app.key and each.slot.id in firsts
