@@ -119,6 +119,11 @@ class App:
         """Return the ways to connect it: `oauth2`, `api_key` or both."""
         return tuple(name for name in ("oauth2", "api_key") if getattr(self, name) is not None)
 
+    def known_action(self, key: str) -> Action:
+        """Return an action, or a stand-in for one that the catalog no longer has: workflows may still name it."""
+        found = next((action for action in self.actions if action.key == key), None)
+        return found or Action(key=key, name=key.replace("_", " ").capitalize())
+
     def action(self, key: str) -> Action:
         """Find an action or trigger; NotFound."""
         for action in self.actions:
@@ -132,7 +137,7 @@ class App:
 
     def scopes_for(self, action_keys: Iterable[str]) -> tuple[str, ...]:
         """Return the scopes that these actions need together, in the catalog's order (`OAuth2.asked` adds the default ones)."""
-        needed = {scope for key in action_keys for scope in self.action(key).scopes}
+        needed = {scope for key in action_keys for scope in self.known_action(key).scopes}
         return tuple(scope for scope in self.scopes if scope in needed)
 
     def ordered(self, scopes: Iterable[str]) -> tuple[str, ...]:
@@ -177,3 +182,9 @@ class App:
                 credential = base64.b64encode(credential.encode()).decode("ascii")
             filled["Authorization"] = f"{scheme} {credential}".strip()
         return filled
+
+
+def departed(key: str) -> App:
+    """Return a stand-in for an app that has left the catalog: it has a name to be shown by, and nothing else."""
+    name = key.replace("-", " ").title()
+    return App(key=key, name=name, category="", website="", api=Api(base_url=""))

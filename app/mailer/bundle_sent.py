@@ -16,7 +16,7 @@ from app.mailer.message import Letter, Message
 from app.mailer.transports import host_name
 from app.mailer.transports import sender as default_sender
 from app.models import Agency, Bundle, Channel, ConnectionRequest
-from app.services import branding, bundle_mail, link_tokens
+from app.services import branding, bundle_mail, link_tokens, scopes
 from app.services.colours import Palette
 
 # The tiles of static/theme.css (.gh-tone-1 to 8) as mail programs know colours: ground and ink, light then dark.
@@ -105,7 +105,7 @@ def _content(bundle: Bundle, agency: Agency) -> Content:
 
 
 def _asked(asked: ConnectionRequest) -> Asked:
-    app = runtime.current().catalog.get(asked.app_key)
+    app = scopes.app_of(asked)
     labels = (app.scope_label(scope) for scope in app.ordered(asked.sent_scopes or ()))
     return Asked(app, asked.note, tuple(dict.fromkeys(labels)), asked.workflow.name)
 

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
-from app import clock, runtime
+from app import clock
 from app.catalog.schema import App
 from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
@@ -66,7 +66,7 @@ def check_eligible(agency: Agency, app: App) -> None:
 
 def queue(slot: Slot, *, recipient: str, note: str = "", expected_account: str = "", by: Staff) -> ConnectionRequest:
     """Put a request for the slot in the queue; nothing is sent, and the client sees nothing of it yet."""
-    app, at = runtime.current().catalog.get(slot.app_key), clock.now()
+    app, at = scopes.app_of(slot), clock.now()
     check_eligible(by.agency, app)
     address = addresses.normalise(recipient, field="recipient")
     note = addresses.clean_text(note, field="note", most=NOTE_LENGTH)

@@ -14,7 +14,7 @@ from app.oauth.client import ClientCredentials
 from app.oauth.endpoints import Endpoints
 from app.oauth.identify import Identity
 from app.oauth.revoke import RevokeOutcome, revoke
-from app.services import audit, connections, oauth_clients, outbox, secrets
+from app.services import audit, connections, oauth_clients, outbox, scopes, secrets
 from app.services.audit import SYSTEM
 from app.services.connections import Grant
 from app.vault import Masked, Place, open_, seal
@@ -76,7 +76,7 @@ def shred(flow_id: int, *, agency_id: int, outcome: str, at: datetime) -> None:
 
 
 def _give_back(flow: Flow, written: dict[str, Any]) -> str:
-    app = runtime.current().catalog.get(flow.app_key)
+    app = scopes.app_of(flow)
     way = app.oauth2.revoke if app.oauth2 else None
     if way and way.breaks_siblings and written["account"] is None:
         return "account_unknown"

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app import runtime
-from app.catalog.schema import App
-from app.models import Connection, ConnectionRequest, Slot
+from app.catalog.schema import App, departed
+from app.models import Connection, ConnectionRequest, Flow, Node, Slot
 from app.oauth import scopes as protocol
 
 
@@ -24,9 +24,9 @@ def of_slot(slot: Slot) -> tuple[str, ...]:
     return app_of(slot).scopes_for(node.action_key for node in slot.nodes)
 
 
-def app_of(row: Slot | ConnectionRequest | Connection) -> App:
-    """The catalog's app of a row."""
-    return runtime.current().catalog.get(row.app_key)
+def app_of(row: Slot | Node | ConnectionRequest | Connection | Flow) -> App:
+    """The catalog's app of a row, or a stand-in when it has left the catalog since."""
+    return runtime.current().catalog.find(row.app_key) or departed(row.app_key)
 
 
 def missing(app: App, needed: Iterable[str], connection: Connection) -> tuple[str, ...]:

@@ -199,6 +199,7 @@ def move_node(workflow: Workflow, public_id: str, *, up: bool, by: Staff) -> Non
     """Let a node change places with its neighbour; at the end of the list nothing happens."""
     at = clock.now()
     with transaction():
+        bundles.lock(workflow.workspace_id)
         nodes = list(workflow.nodes)
         here = nodes.index(node_of(workflow, public_id))
         there = here - 1 if up else here + 1
