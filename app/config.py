@@ -6,9 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 PREFIX = "GATEHOUSE_"
+ORIGIN = re.compile(r"(https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::[0-9]{1,5})?)/?")
 ROOT = Path(__file__).resolve().parent.parent
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -88,8 +92,9 @@ class _Reader:
         if path:
             try:
                 value = Path(path).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise ConfigError(f"{full}_FILE can't be read: {error.strerror} ({path}).") from error
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is no text"
+                raise ConfigError(f"{full}_FILE can't be read: {reason} ({path}).") from None
         return value or default
 
     def config(self) -> Config:
@@ -107,7 +112,7 @@ class _Reader:
             smtp=smtp,
             mail_from=mail_from,
             mail_ambiguous=self.choice("MAIL_AMBIGUOUS", "resend", "hold"),
-            apps_dir=Path(self.get("APPS_DIR") or instance / "apps"),
+            apps_dir=self.apps_dir(instance),
             oauth_clients=self.oauth_clients(),
             egress_allow=self.networks(),
             proxy_hops=self.number("PROXY_HOPS", most=5),
@@ -117,6 +122,12 @@ class _Reader:
             metrics_token=self.get("METRICS_TOKEN"),
         )
 
+    def apps_dir(self, instance: Path) -> Path:
+        text = self.get("APPS_DIR")
+        if text and not Path(text).is_dir():
+            raise ConfigError(f"GATEHOUSE_APPS_DIR is no folder: {text}.")
+        return Path(text) if text else instance / "apps"
+
     def secret_key(self) -> str | None:
         key = self.get("SECRET_KEY")
         if key and len(key) < 32:
@@ -124,21 +135,30 @@ class _Reader:
         return key
 
     def base_url(self) -> str:
-        text = (self.get("BASE_URL") or "http://localhost:8000").rstrip("/")
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.username:
+        text = self.get("BASE_URL") or "http://localhost:8000"
+        found = ORIGIN.fullmatch(text)
+        try:
+            host = urlsplit(text).hostname if found and urlsplit(text).port != 0 else None
+        except ValueError:
+            host = None
+        if found is None or not host:
             raise ConfigError("GATEHOUSE_BASE_URL must be like https://access.example.com, without a path.")
-        if parts.scheme == "http" and not is_loopback(parts.hostname):
+        if text.startswith("http://") and not is_loopback(host):
             raise ConfigError("GATEHOUSE_BASE_URL must begin with https:// unless it is on this machine (localhost).")
-        return text
+        return found[1]
 
     def database_url(self, instance: Path) -> str:
         text = self.get("DATABASE_URL") or f"sqlite:///{instance / 'gatehouse.sqlite3'}"
-        if text.startswith("sqlite:///"):
-            return text
-        if re.match(r"postgres(ql)?://", text):
-            return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", text)
-        raise ConfigError("GATEHOUSE_DATABASE_URL must begin with postgresql:// or sqlite:///.")
+        text = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", text)
+        try:
+            url = make_url(text)
+        except (ArgumentError, ValueError):
+            url = None
+        if url is None or not text.startswith(("postgresql+psycopg://", "sqlite:///")):
+            raise ConfigError(
+                "GATEHOUSE_DATABASE_URL must be like postgresql://user:password@host/name or sqlite:////path."
+            )
+        return text
 
     def smtp(self) -> SmtpServer | None:
         text = self.get("SMTP_URL")
@@ -152,7 +172,7 @@ class _Reader:
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
             raise ConfigError("GATEHOUSE_SMTP_URL must be like smtp://user:password@host:587 or smtps://host:465.")
         tls = "implicit" if parts.scheme == "smtps" else "starttls"
-        if parse_qs(parts.query).get("tls") == ["none"]:
+        if parts.query == "tls=none":
             if not is_loopback(parts.hostname):
                 raise ConfigError("GATEHOUSE_SMTP_URL may say tls=none only for a server on this machine.")
             tls = "none"
