@@ -81,7 +81,7 @@ def create_sandbox(
     )
     babel.init_app(app)
     register_templating(app)
-    register_static(app)
+    register_static(app, kept=path.parent / "static" if path else None)
     register_views(app)
     app.register_error_handler(HTTPException, _on_error)
     app.wsgi_app = HostCheck(app.wsgi_app, base_url)  # type: ignore[method-assign]

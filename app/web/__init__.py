@@ -23,7 +23,7 @@ def register_web(app: Flask) -> None:
     app.url_map.merge_slashes = False  # every path below /l/ gets one answer, //x too
     app.session_interface = BrowserSessions()
     extensions.htmx.init_app(app)  # by its module: app.web.htmx is ours
-    register_static(app)
+    register_static(app, kept=app.config["GATEHOUSE"].instance_path / "static")
     register_compression(app)
     measure(app)
     register_security(app)

@@ -1,6 +1,8 @@
 """A small application around the real web layer: no database, a few views, so that each rule is seen alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, jsonify, make_response, redirect, render_template_string, request
@@ -13,13 +15,17 @@ from app.web.sessions import current_session
 from app.web.toasts import toast
 
 HTTP = "http://localhost:8000"
+NO_INSTANCE = Path("/dev/null/instance")  # nothing can be kept there
 HTTPS = "https://access.northwind.example"
 PLAIN = "{% extends 'base_plain.html' %}{% block title %}A page{% endblock %}"
 
 
 def tiny_app(config: Config | None = None, *, extend: Callable[[Flask], object] = lambda app: None) -> Flask:
     app = Flask("tiny", template_folder=str(ROOT / "templates"), static_folder=None)
-    app.config.update(GATEHOUSE=config or Config(base_url=HTTP), SECRET_KEY=b"0123456789abcdef0123456789abcdef")
+    app.config.update(
+        GATEHOUSE=replace(config or Config(base_url=HTTP), instance_path=NO_INSTANCE),
+        SECRET_KEY=b"0123456789abcdef0123456789abcdef",
+    )
     babel.init_app(app)
     surfaces, web.SURFACES = web.SURFACES, ()
     try:
