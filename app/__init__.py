@@ -25,7 +25,7 @@ def create_app(config: Config | None = None, *, catalog: Catalog | None = None) 
     """The wired application; raises ConfigError, CatalogError or KeysUnusable with one sentence when it can't start."""
     config = config or Config.from_environ()
     configure_logging()
-    config.instance_path.mkdir(parents=True, exist_ok=True)
+    config.instance_path.mkdir(mode=0o700, parents=True, exist_ok=True)
     app = Flask(
         __name__, template_folder=str(ROOT / "templates"), static_folder=None, instance_path=str(config.instance_path)
     )
@@ -72,5 +72,5 @@ def _holds_data(app: Flask) -> bool:
 
 def _engine_options(url: str) -> dict[str, object]:
     if make_url(url).get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": 20}}
-    return {"pool_pre_ping": True, "pool_size": 20, "max_overflow": 20, "pool_timeout": 10}
+        return {"connect_args": {"timeout": 20}, "hide_parameters": True}
+    return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": 20, "max_overflow": 20, "pool_timeout": 10}

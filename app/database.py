@@ -6,13 +6,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
-from sqlalchemy import JSON, DateTime, Dialect, Engine, String, event
+from sqlalchemy import JSON, ClauseElement, ColumnElement, DateTime, Dialect, Engine, FromClause, String, event
 from sqlalchemy import Enum as SqlEnum
-from sqlalchemy.orm import Mapped, ORMExecuteState, Session, UOWTransaction, mapped_column, with_loader_criteria
+from sqlalchemy.orm import (
+    LoaderCriteriaOption,
+    Mapped,
+    ORMExecuteState,
+    Session,
+    UOWTransaction,
+    mapped_column,
+    object_session,
+    with_loader_criteria,
+)
 from sqlalchemy.schema import ForeignKey
+from sqlalchemy.sql import visitors
 from sqlalchemy.types import TypeDecorator
 
 from app.extensions import Base, db
@@ -81,6 +91,16 @@ class MaybeInWorkspace(OwnedByAgency):
     workspace_id: Mapped[int | None] = mapped_column(ForeignKey("workspace.id"), index=True)
 
 
+class StaffOfAgency(OwnedByAgency):
+    """A row about the agency's own people: nothing that a client's page has any business with."""
+
+
+class ClientOfAgency(OwnedByAgency):
+    """The row of a workspace itself, known by its own id."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
 @dataclass(frozen=True)
 class Tenant:
     """Whose data may be touched: an agency, or one workspace of it; no agency means every tenant, said on purpose."""
@@ -124,16 +144,30 @@ def enter_tenant(agency_id: int, workspace_id: int | None = None) -> None:
 
 
 def _guard_statement(state: ORMExecuteState) -> None:
+    """Refuse what names tenant data without a tenant, and whatever a filter can't be put on; filter all else."""
     if state.is_column_load or state.is_insert:
         return
     tenant: Tenant | None = state.session.info.get("tenant")
-    if tenant is None:
-        mappers = state.all_mappers
-        if not mappers or any(issubclass(mapper.class_, OwnedByAgency) for mapper in mappers):
-            raise TenantMissing(f"No tenant is set for: {state.statement}")
+    if tenant is not None and tenant.agency_id is None:
         return
-    if tenant.agency_id is None:
-        return
+    unfiltered = not state.is_orm_statement or (state.is_executemany and (state.is_update or state.is_delete))
+    if (tenant is None or unfiltered) and _names_owned_table(cast("ClauseElement", state.statement)):
+        raise TenantMissing(f"No tenant is set for, or can be held in: {state.statement}")
+    if tenant is not None:
+        state.statement = state.statement.options(*_criteria(tenant))
+
+
+def _names_owned_table(statement: ClauseElement) -> bool:
+    """Whether a table of tenant data is anywhere in a statement: joined, in a subquery, or only in a condition."""
+    owned = {mapper.local_table for mapper in Base.registry.mappers if issubclass(mapper.class_, OwnedByAgency)}
+    return any(
+        element in owned or getattr(element, "table", None) in owned
+        for element in visitors.iterate(statement)
+        if isinstance(element, FromClause | ColumnElement)
+    )
+
+
+def _criteria(tenant: Tenant) -> list[LoaderCriteriaOption]:
     agency_id, workspace_id = tenant.agency_id, tenant.workspace_id
     options = [with_loader_criteria(OwnedByAgency, lambda owned: owned.agency_id == agency_id, include_aliases=True)]
     if workspace_id is not None:
@@ -141,7 +175,20 @@ def _guard_statement(state: ORMExecuteState) -> None:
             with_loader_criteria(kind, lambda owned: owned.workspace_id == workspace_id, include_aliases=True)
             for kind in (InWorkspace, MaybeInWorkspace)
         ]
-    state.statement = state.statement.options(*options)
+        options += [
+            with_loader_criteria(ClientOfAgency, lambda owned: owned.id == workspace_id, include_aliases=True),
+            with_loader_criteria(StaffOfAgency, lambda owned: owned.agency_id.is_(None), include_aliases=True),
+        ]
+    return options
+
+
+def _guard_loaded(row: OwnedByAgency, *_how: object) -> None:
+    """Refuse a row of another agency that comes up by another way than a filtered statement."""
+    session = object_session(row)
+    tenant: Tenant | None = session.info.get("tenant") if session else None
+    agency_id = row.__dict__.get("agency_id")
+    if tenant is not None and tenant.agency_id is not None and agency_id not in (None, tenant.agency_id):
+        raise TenantMissing(f"{type(row).__name__} belongs to another agency.")
 
 
 def _guard_flush(session: Session, _context: UOWTransaction, _instances: object) -> None:
@@ -197,7 +244,13 @@ def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=20000"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "busy_timeout=20000",
+            "secure_delete=ON",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -216,3 +269,5 @@ def init_database(app: Flask) -> None:
 
 event.listen(Session, "do_orm_execute", _guard_statement)
 event.listen(Session, "before_flush", _guard_flush)
+for _event in ("load", "refresh"):
+    event.listen(OwnedByAgency, _event, _guard_loaded, propagate=True)

@@ -1,9 +1,24 @@
 """Logs as JSON lines on standard error, with the request's id where there is one."""
 
 import logging
+import re
 import sys
 
 import structlog
+
+LINK = re.compile(r"/l/[^\s\"'?#]+")
+SERVERS = ("waitress", "gunicorn.error", "gunicorn.access")  # they may name the address that they were serving
+
+
+class WithoutLinks(logging.Filter):
+    """Takes the tokens of links out of every line: a link is a capability, and a log is read by others."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, rewritten where it names a link."""
+        text = record.getMessage() if not isinstance(record.msg, dict) else ""
+        if "/l/" in text:
+            record.msg, record.args = LINK.sub("/l/…", text), None
+        return True
 
 
 def configure_logging(level: int = logging.INFO) -> None:
@@ -30,6 +45,9 @@ def configure_logging(level: int = logging.INFO) -> None:
         return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(WithoutLinks())
+    for name in SERVERS:
+        logging.getLogger(name).addFilter(WithoutLinks())
     handler.gatehouse = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     root.setLevel(level)

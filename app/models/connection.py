@@ -23,7 +23,7 @@ class Secret(MaybeInWorkspace, Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
     purpose: Mapped[str] = mapped_column(String(40))
-    owner: Mapped[str] = mapped_column(String(60), index=True)
+    owner: Mapped[str] = mapped_column(String(60))
     version: Mapped[int] = mapped_column(default=1)
     blob: Mapped[bytes] = mapped_column(LargeBinary)
     sealed_at: Mapped[datetime]
@@ -36,7 +36,7 @@ class Connection(MaybeInWorkspace, Model):
     public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
     app_key: Mapped[str] = mapped_column(String(60))
     name: Mapped[str] = mapped_column(String(330))
-    name_key: Mapped[str] = mapped_column(String(400))
+    name_key: Mapped[str] = mapped_column(String(1000))  # casefold() may treble a letter
     health: Mapped[Health] = mapped_column(enum_column(Health), default=Health.PENDING)
     health_reason: Mapped[str | None] = mapped_column(String(40))
     owner_email: Mapped[str | None] = mapped_column(index=True)
@@ -50,7 +50,7 @@ class Connection(MaybeInWorkspace, Model):
     fields: Mapped[dict[str, str]] = mapped_column(default=dict)
     kept: Mapped[dict[str, str]] = mapped_column(default=dict)
     scopes: Mapped[list[str]] = mapped_column(default=list)
-    secret_id: Mapped[int | None] = mapped_column(ForeignKey("secret.id"))
+    secret_id: Mapped[int | None] = mapped_column(ForeignKey("secret.id"), unique=True)
     refreshable: Mapped[bool] = mapped_column(default=False)
     expires_at: Mapped[datetime | None]
 

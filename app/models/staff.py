@@ -5,7 +5,7 @@ from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import ForeignKey
 
-from app.database import Model, OwnedByAgency, enum_column, new_public_id
+from app.database import Model, StaffOfAgency, enum_column, new_public_id
 from app.models.agency import Agency
 
 
@@ -15,7 +15,7 @@ class Role(StrEnum):
     MEMBER = "member"
 
 
-class Staff(OwnedByAgency, Model):
+class Staff(StaffOfAgency, Model):
     """A person of the agency, who uses the panel. The e-mail address is theirs alone over the whole installation."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -35,7 +35,7 @@ class Staff(OwnedByAgency, Model):
         return self.role in (Role.OWNER, Role.ADMIN)
 
 
-class StaffSession(OwnedByAgency, Model):
+class StaffSession(StaffOfAgency, Model):
     """A signed-in browser of a member of staff, known by the SHA-256 of its cookie."""
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -3,10 +3,10 @@ from datetime import datetime
 from sqlalchemy import Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
-from app.database import InWorkspace, Model, OwnedByAgency, new_public_id
+from app.database import ClientOfAgency, InWorkspace, Model, new_public_id
 
 
-class Workspace(OwnedByAgency, Model):
+class Workspace(ClientOfAgency, Model):
     """One client of the agency, with its workflows, connections and members."""
 
     __table_args__ = (UniqueConstraint("agency_id", "name_key"),)
@@ -14,7 +14,7 @@ class Workspace(OwnedByAgency, Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
     name: Mapped[str] = mapped_column(String(80))
-    name_key: Mapped[str] = mapped_column(String(160))
+    name_key: Mapped[str] = mapped_column(String(240))  # casefold() may treble a letter
     created_at: Mapped[datetime]
     active_at: Mapped[datetime]
     archived_at: Mapped[datetime | None]

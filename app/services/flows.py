@@ -193,7 +193,7 @@ def _is_bound(flow: Flow, secret: str, session_hash: bytes, client_key: str) -> 
     """Whether the browser holds the flow's cookie and the session that started it, at this client's own address."""
     same_browser = hmac.compare_digest(flow.browser_hash, _digest(secret))
     same_session = hmac.compare_digest(flow.session_hash, session_hash)
-    same_client = hmac.compare_digest(flow.oauth_client, client_key)
+    same_client = hmac.compare_digest(flow.oauth_client.encode(), client_key.encode("utf-8", "replace"))
     return same_browser and same_session and same_client
 
 

@@ -90,13 +90,17 @@ def open_link(token: str, *, id_hash: bytes) -> Opening:
         if found.closed_at is not None or found.is_expired(at):
             return Opening(refused=found)
     with acting_for(found.agency_id, found.workspace_id):
-        _let_in(found, id_hash=id_hash, at=at)
-    return Opening(bundle=found)
+        bundle = _let_in(found.token_hash, id_hash=id_hash, at=at)
+    return Opening(bundle=bundle)
 
 
-def _let_in(bundle: Bundle, *, id_hash: bytes, at: datetime) -> None:
-    """Remember that this browser opened this link: one upsert, so that it may open it in several tabs at once."""
+def _let_in(token_hash: bytes, *, id_hash: bytes, at: datetime) -> Bundle | None:
+    """Remember that this browser opened this link, unless it died just now; one upsert, so that several tabs may at once."""
     with transaction() as session:
+        alive = (Bundle.token_hash == token_hash, Bundle.closed_at.is_(None), Bundle.expires_at > at)
+        bundle = session.scalar(select(Bundle).where(*alive).with_for_update(read=True, key_share=True))
+        if bundle is None:
+            return None
         dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
         opened = {"epoch": bundle.epoch, "expires_at": bundle.expires_at + timedelta(days=7)}
         whose = {"agency_id": bundle.agency_id, "workspace_id": bundle.workspace_id, "bundle_id": bundle.id}
@@ -109,9 +113,10 @@ def _let_in(bundle: Bundle, *, id_hash: bytes, at: datetime) -> None:
             .returning(IntakeSession.id)
         )
         if session.scalar(statement) is None:
-            return
+            return bundle
         session.execute(update(Bundle).where(Bundle.id == bundle.id, Bundle.opened_at.is_(None)).values(opened_at=at))
         audit.record("link.opened", bundle, by=Actor.client(bundle.recipient), at=at, epoch=bundle.epoch)
+        return bundle
 
 
 def note_refused(bundle_id: int, agency_id: int, workspace_id: int) -> None:
@@ -160,7 +165,6 @@ def cards(bundle: Bundle) -> list[Card]:
         .options(
             joinedload(ConnectionRequest.workflow),
             joinedload(ConnectionRequest.connection),
-            joinedload(ConnectionRequest.created_by),
             joinedload(ConnectionRequest.slot).options(selectinload(Slot.nodes), joinedload(Slot.connection)),
         )
     ).all()
@@ -192,14 +196,18 @@ def _offer(asked: ConnectionRequest, given: Sequence[Connection]) -> Connection 
     return next(fit, None)
 
 
-def use_offer(bundle: Bundle, request_id: str) -> None:
+def use_offer(bundle: Bundle, request_id: str, connection_id: str) -> None:
     """Fulfil a request with the account that the recipient connected for another one; Conflict when it no longer fits."""
     at = clock.now()
     with transaction():
         bundles.lock(bundle.workspace_id)
         asked = connection_requests.in_bundle(bundle, request_id)
         offer = _offer(asked, _given_by(bundle, {asked.app_key}))
-        if offer is None or not connection_requests.fulfil(
-            asked, offer, generation=asked.generation, at=at, by=Actor.client(bundle.recipient)
+        if (
+            offer is None
+            or offer.public_id != connection_id
+            or not connection_requests.fulfil(
+                asked, offer, generation=asked.generation, at=at, by=Actor.client(bundle.recipient)
+            )
         ):
             raise Conflict(_("This account can't be used here any more."))

@@ -27,7 +27,7 @@ def keep(connection: Connection, credential: Mapping[str, str | None], *, at: da
         version=old.version + 1 if old else 1,
         sealed_at=at,
     )
-    secret.blob = seal(runtime.current().keyring, json.dumps(credential).encode(), _place(secret))
+    secret.blob = seal(runtime.current().keyring, json.dumps(credential).encode(), _place(connection, secret))
     session = db.session()
     session.add(secret)
     session.flush()
@@ -43,7 +43,7 @@ def reveal(connection: Connection) -> dict[str, Masked]:
     """The credential's parts, masked; raises VaultError if the blob is not this connection's."""
     if connection.secret is None:
         return {}
-    parts = json.loads(open_(runtime.current().keyring, connection.secret.blob, _place(connection.secret)))
+    parts = json.loads(open_(runtime.current().keyring, connection.secret.blob, _place(connection, connection.secret)))
     return {name: Masked(value) for name, value in parts.items() if value is not None}
 
 
@@ -53,5 +53,13 @@ def shred(secret: Secret) -> None:
     db.session.expunge(secret)
 
 
-def _place(secret: Secret) -> Place:
-    return Place(secret.purpose, secret.agency_id, secret.workspace_id, secret.owner, secret.public_id, secret.version)
+def _place(connection: Connection, secret: Secret) -> Place:
+    """Where a secret belongs, said by the connection that wants it: one that was put elsewhere does not open there."""
+    return Place(
+        CONNECTION,
+        connection.agency_id,
+        connection.workspace_id,
+        connection.public_id,
+        secret.public_id,
+        secret.version,
+    )

@@ -107,7 +107,7 @@ def upgrade() -> None:
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('public_id', sa.String(length=20), nullable=False),
     sa.Column('name', sa.String(length=80), nullable=False),
-    sa.Column('name_key', sa.String(length=160), nullable=False),
+    sa.Column('name_key', sa.String(length=240), nullable=False),
     sa.Column('created_at', app.database.UtcDateTime(timezone=True), nullable=False),
     sa.Column('active_at', app.database.UtcDateTime(timezone=True), nullable=False),
     sa.Column('archived_at', app.database.UtcDateTime(timezone=True), nullable=True),
@@ -225,7 +225,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('secret', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_secret_agency_id'), ['agency_id'], unique=False)
-        batch_op.create_index(batch_op.f('ix_secret_owner'), ['owner'], unique=False)
         batch_op.create_index(batch_op.f('ix_secret_workspace_id'), ['workspace_id'], unique=False)
 
     op.create_table('staff_session',
@@ -273,7 +272,7 @@ def upgrade() -> None:
     sa.Column('public_id', sa.String(length=20), nullable=False),
     sa.Column('app_key', sa.String(length=60), nullable=False),
     sa.Column('name', sa.String(length=330), nullable=False),
-    sa.Column('name_key', sa.String(length=400), nullable=False),
+    sa.Column('name_key', sa.String(length=1000), nullable=False),
     sa.Column('health', sa.Enum('pending', 'active', 'error', 'revoked', name='health', native_enum=False, length=24), nullable=False),
     sa.Column('health_reason', sa.String(length=40), nullable=True),
     sa.Column('owner_email', sa.String(length=320), nullable=True),
@@ -298,7 +297,8 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['secret_id'], ['secret.id'], name=op.f('fk_connection_secret_id')),
     sa.ForeignKeyConstraint(['workspace_id'], ['workspace.id'], name=op.f('fk_connection_workspace_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_connection')),
-    sa.UniqueConstraint('public_id', name=op.f('uq_connection_public_id'))
+    sa.UniqueConstraint('public_id', name=op.f('uq_connection_public_id')),
+    sa.UniqueConstraint('secret_id', name=op.f('uq_connection_secret_id'))
     )
     with op.batch_alter_table('connection', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_connection_agency_id'), ['agency_id'], unique=False)
@@ -559,7 +559,6 @@ def downgrade() -> None:
     op.drop_table('staff_session')
     with op.batch_alter_table('secret', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_secret_workspace_id'))
-        batch_op.drop_index(batch_op.f('ix_secret_owner'))
         batch_op.drop_index(batch_op.f('ix_secret_agency_id'))
 
     op.drop_table('secret')

@@ -61,7 +61,7 @@ def decline_request(bundle_id: str, request_id: str) -> ResponseReturnValue:
 def use_account(bundle_id: str, request_id: str) -> ResponseReturnValue:
     if g.intake.is_open:
         try:
-            intake.use_offer(g.intake.bundle, request_id)
+            intake.use_offer(g.intake.bundle, request_id, request.form.get("connection", ""))
         except Conflict as error:
             return _with_error(bundle_id, request_id, error)
     return _back(bundle_id)

@@ -1,5 +1,6 @@
 """`/l/<token>`: the one place where a link is opened."""
 
+import structlog
 from flask import Response, current_app, redirect, url_for
 from flask.typing import ResponseReturnValue
 
@@ -8,6 +9,8 @@ from app.services import intake
 from app.web.client import bp
 from app.web.errors import link_cannot_be_opened
 from app.web.sessions import current_session
+
+log = structlog.get_logger(__name__)
 
 
 @bp.get("/l/<path:token>", provide_automatic_options=False)
@@ -30,8 +33,11 @@ def _refuse(refused: Bundle | None) -> Response:
         bundle_id, whose = refused.id, (refused.agency_id, refused.workspace_id)
 
         def learn() -> None:
-            with app.app_context():
-                intake.note_refused(bundle_id, *whose)
+            try:
+                with app.app_context():
+                    intake.note_refused(bundle_id, *whose)
+            except Exception:
+                log.exception("link.refused was not recorded")
 
         response.call_on_close(learn)
     return response

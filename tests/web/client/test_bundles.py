@@ -94,7 +94,9 @@ def test_once_connected_the_account_is_offered_for_another_workflow(visitor, ask
 
     html = visitor.get(page)
     assert f"Use {person.email}" in html
-    assert visitor.post(f"{page}/requests/{second.public_id}/use").status_code == 303
+    use = f"{page}/requests/{second.public_id}/use"
+    assert visitor.post(use, connection="a" * 20).status_code == 422
+    assert visitor.post(use, connection=fresh(asked[0]).connection.public_id).status_code == 303
 
     assert fresh(second).connection_id == fresh(asked[0]).connection_id
 
