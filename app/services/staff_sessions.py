@@ -18,7 +18,8 @@ IDLE, LONGEST = timedelta(hours=2), timedelta(hours=12)
 TOUCH = timedelta(minutes=1)  # how exactly the last sign of life is kept
 MOST = 20  # sessions a person has at a time; the oldest give way
 WINDOW = timedelta(minutes=15)
-TRIES_PER_ADDRESS, TRIES_PER_VISITOR = 10, 50
+TRIES, TRIES_PER_VISITOR, TRIES_PER_ACCOUNT = 10, 50, 200
+FAMILIAR = timedelta(days=30)
 NO_LIMIT = 2**31 - 1
 
 
@@ -26,8 +27,7 @@ def authenticate(email: str, password: str) -> Staff:
     """The person who signs in with these; Refused in the same words and the same time whatever is wrong; RateLimited."""
     at = clock.now()
     address = addresses.normalise(email)
-    limits.spend(f"sign-in from {limits.visitor()}", at=at, window=WINDOW, limit=TRIES_PER_VISITOR)
-    limits.spend(f"sign-in as {limits.digest(address)}", at=at, window=WINDOW, limit=TRIES_PER_ADDRESS)
+    _spend_try(address, at)
     with across_tenants("whoever signs in is of no tenant yet"):
         person = db.session.scalar(select(Staff).where(Staff.email == address).options(joinedload(Staff.agency)))
         stored = person.password_hash if person else None
@@ -37,6 +37,23 @@ def authenticate(email: str, password: str) -> Staff:
             return person
         _note_failure(address, at)
     raise Refused(_("This e-mail address and password do not match."))
+
+
+def _spend_try(address: str, at: datetime) -> None:
+    """Count a try by visitor and account together, so that nobody's wrong ones shut another out.
+
+    What all visitors spend on an account is limited too, but not for one who signed in to it lately.
+    """
+    visitor, account = limits.visitor(), limits.digest(address)
+    limits.spend(f"sign-in from {visitor}", at=at, window=WINDOW, limit=TRIES_PER_VISITOR)
+    limits.spend(f"sign-in as {account} from {visitor}", at=at, window=WINDOW, limit=TRIES)
+    if not counters.count(_familiar(address), at=at, window=FAMILIAR):
+        limits.spend(f"sign-in as {account}", at=at, window=WINDOW, limit=TRIES_PER_ACCOUNT)
+
+
+def _familiar(address: str) -> str:
+    """The counter that says whether the visitor has signed in as this account."""
+    return f"signed in as {limits.digest(address)} from {limits.visitor()}"
 
 
 def _may_enter(person: Staff, at: datetime) -> bool:
@@ -72,6 +89,7 @@ def start(person: Staff, *, id_hash: bytes, user_agent: str = "", replacing: byt
                 user_agent=user_agent[:255],
             )
         )
+        counters.hit(_familiar(person.email), at=at, window=FAMILIAR, limit=1)
         audit.record("staff.signed_in", person, by=person, at=at)
         session.flush()
 

@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import secrets
 from datetime import timedelta
 
@@ -93,30 +94,72 @@ def test_authenticate_hashes_anew_once_the_parameters_are_raised(owner):
     assert passwords.matches(owner.password_hash, factories.PASSWORD)
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_authenticate_stops_after_ten_tries_at_one_address_whoever_it_is(owner, clock, known):
-    email = owner.email if known else f"{secrets.token_hex(4)}@nowhere.example"
-    for _ in range(10):
+def come_from(address):
+    db.session().info["address"] = address
+
+
+def networks():
+    """Addresses that nobody in this module has come from."""
+    site = secrets.token_hex(2)
+    return (f"2001:db8:{site}:{number:x}::1" for number in range(2**16))
+
+
+def try_wrong(email, times):
+    for _ in range(times):
         with pytest.raises(Refused):
             staff_sessions.authenticate(email, "not the password")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_authenticate_stops_a_visitor_after_ten_tries_at_one_address_whoever_it_is(owner, clock, known):
+    email = owner.email if known else f"{secrets.token_hex(4)}@nowhere.example"
+    come_from(next(networks()))
+    try_wrong(email, 10)
 
     with pytest.raises(RateLimited) as limited:
         staff_sessions.authenticate(email, factories.PASSWORD)
 
     assert 0 < limited.value.retry_after <= 900
     clock.forward(seconds=limited.value.retry_after)
-    with pytest.raises(Refused):
-        staff_sessions.authenticate(email, "not the password")
+    try_wrong(email, 1)
 
 
-def test_authenticate_stops_a_visitor_who_tries_many_addresses(owner):
-    db.session().info["address"] = f"2001:db8:{secrets.token_hex(2)}::1"
+def test_authenticate_lets_nobodys_wrong_tries_shut_the_owner_out(owner, clock):
+    elsewhere, here = itertools.islice(networks(), 2)
+    come_from(elsewhere)
+    try_wrong(owner.email, 10)
+    for _ in range(300):
+        with pytest.raises(RateLimited):
+            staff_sessions.authenticate(owner.email, "not the password")
+
+    come_from(here)
+    assert staff_sessions.authenticate(owner.email, factories.PASSWORD).id == owner.id
+
+
+def test_authenticate_stops_a_visitor_who_tries_many_addresses(owner, clock):
+    come_from(next(networks()))
     for number in range(50):
-        with pytest.raises(Refused):
-            staff_sessions.authenticate(f"{number}-{secrets.token_hex(3)}@nowhere.example", "not the password")
+        try_wrong(f"{number}-{secrets.token_hex(3)}@nowhere.example", 1)
 
     with pytest.raises(RateLimited):
         staff_sessions.authenticate(owner.email, factories.PASSWORD)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_authenticate_stops_many_visitors_at_one_account_but_not_a_familiar_one(owner, clock, known):
+    email = owner.email if known else f"{secrets.token_hex(4)}@nowhere.example"
+    home, *others, stranger = itertools.islice(networks(), 22)
+    come_from(home)
+    began(owner)
+    for other in others:
+        come_from(other)
+        try_wrong(email, 10)
+
+    come_from(stranger)
+    with pytest.raises(RateLimited):
+        staff_sessions.authenticate(email, factories.PASSWORD)
+    come_from(home)
+    assert staff_sessions.authenticate(owner.email, factories.PASSWORD).id == owner.id
 
 
 def test_resume_finds_the_person_and_their_agency(owner):
