@@ -170,14 +170,12 @@ class Foreign:
 
 
 @pytest.fixture
-def foreign(stranger, agency):
-    workspace = factories.make_workspace(stranger.agency, "Foreign")
-    member = factories.make_member(workspace, "zoe@foreign.example", "Zoe")
+def foreign(stranger):
+    workspace = shared_app.foreign_workspace(stranger)
     with across_tenants("to know the keys"):
+        member = factories.make_member(workspace, "zoe@foreign.example", "Zoe")
         found = Foreign(stranger.agency_id, workspace.id, member.id)
-    for row in (workspace, member, stranger):
-        db.session.expunge(row)
-    db.session.rollback()
+    db.session.expunge(member)
     return found
 
 

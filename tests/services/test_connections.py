@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from app.database import across_tenants, transaction
 from app.extensions import db
 from app.models import Connection, Health, Secret
+from app.oauth.faults import Fault
 from app.oauth.identify import Identity
 from app.services import connections, flows, secrets
 from app.vault import Masked, VaultError
@@ -87,7 +88,7 @@ def test_store_mends_what_was_broken_or_revoked(client, ask, clock):
     connection = client.connects(ask())
     for health in (Health.ERROR, Health.REVOKED):
         with transaction():
-            connection.health, connection.health_reason, connection.revoked_at = health, "grant_ended", clock.now
+            connection.health, connection.health_reason, connection.revoked_at = health, Fault.GRANT_ENDED, clock.now
         assert client.connects(ask()).id == connection.id
         assert (connection.health, connection.health_reason, connection.revoked_at) == (Health.ACTIVE, None, None)
 
@@ -126,6 +127,26 @@ def test_the_database_holds_names_apart_letter_case_aside(agency, workspace, whe
     factories.make_connection(workspace, "hubspot", name="Main Account", **place)
 
 
+@pytest.mark.parametrize("fault", Fault)
+def test_why_broken_has_a_sentence_for_every_fault(workspace, fault):
+    broken = factories.make_connection(workspace, health=Health.ERROR, health_reason=fault)
+    others = [
+        factories.make_connection(workspace, name=each, health_reason=each) for each in Fault if each is not fault
+    ]
+
+    said = connections.why_broken(broken)
+
+    assert "Slack" in said
+    assert said not in [connections.why_broken(each) for each in others]
+
+
+@pytest.mark.parametrize("reason", [None, "of another time"])
+def test_why_broken_knows_what_to_say_of_no_fault(workspace, reason):
+    broken = factories.make_connection(workspace, health=Health.ERROR, health_reason=reason)
+
+    assert connections.why_broken(broken) == "Slack refuses it and gives no reason."
+
+
 def test_needed_of_is_what_all_its_slots_need_together(workspace, owner, client, ask):
     connection = client.connects(ask())
     other = factories.make_workflow(workspace, owner, ("slack", "find_user"), name="Another")
@@ -136,18 +157,20 @@ def test_needed_of_is_what_all_its_slots_need_together(workspace, owner, client,
 
 
 def test_siblings_are_found_over_all_tenants_and_only_alive(agency, workspace, stranger):
+    """To the provider it is one grant, whoever holds a part of it."""
     shared = f"account of {agency.id}"
     account = Identity(issuer="https://slack.example", id=shared, label="")
-    foreign = factories.make_workspace(stranger.agency, "Foreign")
-    mine = factories.make_connection(workspace, external_id=shared)
-    theirs = factories.make_connection(foreign, external_id=shared)
+    with across_tenants("both have it"):
+        places = [workspace, shared_app.foreign_workspace(stranger)]
+        alive = [factories.make_connection(place, external_id=shared).id for place in places]
     factories.make_connection(factories.make_workspace(agency, "Gone"), external_id=shared, health=Health.REVOKED)
     factories.make_connection(factories.make_workspace(agency, "Own"), external_id=shared, oauth_client="of-its-own")
     factories.make_connection(workspace, "hubspot", external_id=shared)
 
     found = connections.siblings("slack", account, oauth_client="shared-slack")
 
-    assert {each.id for each in found} == {mine.id, theirs.id}
+    with across_tenants("to compare"):
+        assert [each.id for each in found] == alive
 
 
 # ── Secrets ─────────────────────────────────────────────────────────────────
@@ -177,23 +200,29 @@ def test_reveal_masks_and_leaves_out_what_is_not_there(workspace, clock):
     assert "hush" not in repr(secrets.reveal(connection))
 
 
-@pytest.mark.parametrize("field", ["agency_id", "workspace_id", "purpose", "owner", "public_id", "version", "blob"])
-def test_a_blob_that_was_moved_or_altered_does_not_open(agency, workspace, stranger, clock, field):
-    connection = factories.make_connection(workspace)
+@pytest.mark.parametrize("change", ["public_id", "version", "blob", "another connection's", "another agency's"])
+def test_a_blob_that_was_moved_or_altered_does_not_open(agency, workspace, stranger, clock, change):
+    connection, other = factories.make_connection(workspace), factories.make_connection(workspace, name="other")
+    foreign = shared_app.foreign_workspace(stranger)
+    elsewhere = {"agency_id": foreign.agency_id, "workspace_id": foreign.id}
     with transaction():
         secret = secrets.keep(connection, {"access_token": "hush"}, at=clock.now)
-    foreign = factories.make_workspace(stranger.agency, "Foreign")
     wrong = {
-        "agency_id": foreign.agency_id,
-        "workspace_id": foreign.id,
-        "purpose": "held_grant",
-        "owner": "a" * 20,
-        "public_id": "b" * 20,
-        "version": 9,
-        "blob": secret.blob[:-1] + bytes([secret.blob[-1] ^ 1]),
+        "public_id": {"public_id": "b" * 20},
+        "version": {"version": 9},
+        "blob": {"blob": secret.blob[:-1] + bytes([secret.blob[-1] ^ 1])},
+        "another agency's": elsewhere,
     }
     with across_tenants("somebody with the database alone"), transaction():
-        setattr(secret, field, wrong[field])
+        for name, value in wrong.get(change, {}).items():
+            setattr(secret, name, value)
+        if change == "another agency's":
+            connection.agency_id, connection.workspace_id = elsewhere.values()
+        if change == "another connection's":
+            connection.secret_id = None
+            db.session.flush()
+            other.secret_id = secret.id
+    thief = other if change == "another connection's" else connection
 
     with across_tenants("the same"), pytest.raises(VaultError):
-        secrets.reveal(connection)
+        secrets.reveal(thief)

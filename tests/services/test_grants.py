@@ -123,7 +123,7 @@ def test_a_grant_is_not_given_back_where_that_would_end_a_living_connection(
     stub.scopes = ("users:read",)
     browser.finish(browser.start(asked))
     held = db.session.scalars(select(Flow)).one()
-    home = workspace if whose == "mine" else factories.make_workspace(stranger.agency, "Foreign")
+    home = workspace if whose == "mine" else shared_app.foreign_workspace(stranger)
     account = {"issuer": "https://provider.example", "external_id": "id of ann@client.example"}
     factories.make_connection(home, "slack", **account)
 

@@ -214,7 +214,7 @@ def test_an_account_is_offered_again_once_it_is_connected(sent, again, stub):
     browser.finish(browser.start(sent[0]))
 
     assert offer_for(again).account == "ann@client.example"
-    intake.use_offer(again.bundle, again.public_id)
+    intake.use_offer(again.bundle, again.public_id, offer_for(again).public_id)
 
     assert (again.status, again.connection_id) == (Status.FULFILLED, sent[0].connection_id)
     assert again.slot.connection_id == sent[0].connection_id
@@ -225,7 +225,7 @@ def test_an_account_is_offered_again_once_it_is_connected(sent, again, stub):
 def test_an_account_that_does_not_fit_is_neither_offered_nor_used(agency, workspace, sent, again, why):
     scopes = ["chat:write", "channels:read"]
     other = factories.make_workspace(agency, "Cobalt")
-    factories.make_connection(
+    unfit = factories.make_connection(
         other if why == "another workspace's" else workspace,
         "hubspot" if why == "another app's" else "slack",
         owner_email=SAM if why == "another's" else PRIYA,
@@ -236,7 +236,7 @@ def test_an_account_that_does_not_fit_is_neither_offered_nor_used(agency, worksp
 
     assert offer_for(again) is None
     with pytest.raises(Conflict):
-        intake.use_offer(again.bundle, again.public_id)
+        intake.use_offer(again.bundle, again.public_id, unfit.public_id)
     assert rows_of(agency) == before
 
 
@@ -244,8 +244,9 @@ def test_an_account_is_not_used_for_what_was_cancelled(agency, sent, again, stub
     browser = Browser()
     browser.open(again.bundle)
     browser.finish(browser.start(sent[0]))
+    offered = offer_for(again).public_id
     connection_requests.cancel(agency, again.public_id, by=owner)
 
     with pytest.raises(Conflict):
-        intake.use_offer(again.bundle, again.public_id)
+        intake.use_offer(again.bundle, again.public_id, offered)
     assert again.slot.connection_id is None

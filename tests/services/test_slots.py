@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from app.database import transaction
+from app.database import across_tenants, transaction
 from app.errors import NotFound, Refused
 from app.extensions import db
 from app.models import AuditEvent, Connection, Health, Slot, Source, Status
@@ -85,14 +85,16 @@ def test_use_connection_fills_the_slot(slot, connection, owner):
     "why", ["unknown", "another agency's", "another workspace's", "another app's", "broken", "revoked"]
 )
 def test_use_connection_knows_only_what_may_fill_the_slot(agency, workspace, slot, owner, stranger, why):
-    other = factories.make_workspace(stranger.agency if why == "another agency's" else agency, "Cobalt")
+    foreign = shared_app.foreign_workspace(stranger)
+    other = foreign if why == "another agency's" else factories.make_workspace(agency, "Cobalt")
     health = {"broken": Health.ERROR, "revoked": Health.REVOKED}.get(why, Health.ACTIVE)
     home = other if why in ("another agency's", "another workspace's") else workspace
     app_key = "hubspot" if why == "another app's" else "slack"
-    made = factories.make_connection(home, app_key, scopes=SCOPES, health=health)
+    with across_tenants("to know its id"):
+        public_id = factories.make_connection(home, app_key, scopes=SCOPES, health=health).public_id
 
     with pytest.raises(NotFound):
-        slots.use_connection(slot, "a" * 20 if why == "unknown" else made.public_id, by=owner)
+        slots.use_connection(slot, "a" * 20 if why == "unknown" else public_id, by=owner)
 
 
 def test_use_connection_takes_one_of_the_agencys_account(workspace, slot, owner):

@@ -246,16 +246,17 @@ class Requests(RuleBasedStateMachine):
         if row.bundle is None or row.bundle.recipient != it.recipient:
             return
         given = (
-            select(Connection.id)
+            select(Connection)
             .where(Connection.workspace_id == row.workspace_id, Connection.app_key == row.app_key)
             .where(Connection.owner_email == it.recipient, Connection.health == Health.ACTIVE)
         )
         offered = db.session.scalar(given.order_by(Connection.id.desc()).limit(1))
         legal = it.status in OPEN and offered is not None
-        self.attempt(lambda: intake.use_offer(row.bundle, it.id), legal=legal)
+        chosen = offered.public_id if offered else "a" * 20
+        self.attempt(lambda: intake.use_offer(row.bundle, it.id, chosen), legal=legal)
         if legal:
-            assert self.row(it).connection_id == offered
-            self.model.fulfil(it, offered)
+            assert self.row(it).connection_id == offered.id
+            self.model.fulfil(it, offered.id)
 
     def time_passes(self, number: int, _person: str) -> None:
         self.clock.forward(seconds=LATER[number % len(LATER)])

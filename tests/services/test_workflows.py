@@ -6,7 +6,7 @@ from sqlalchemy import select
 from app import clock as app_clock
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
-from app.models import AuditEvent, Node, Source, Status
+from app.models import AuditEvent, Node, Source, Status, Workflow
 from app.services import board, node_views, slots, workflows, workspaces
 from app.services.slots import NeedsConfirmation
 from tests import factories
@@ -97,7 +97,7 @@ def test_a_workflow_has_so_many_nodes_at_most(workflow, owner, monkeypatch):
 
 def test_get_knows_no_workflow_of_another_workspace_or_agency(agency, workspace, workflow, stranger, owner):
     other = factories.make_workspace(agency, "Cobalt")
-    foreign = factories.make_workspace(stranger.agency, "Foreign")
+    foreign = shared_app.foreign_workspace(stranger)
 
     assert workflows.get(workspace, workflow.public_id).id == workflow.id
     for place in (other, foreign):
@@ -168,7 +168,7 @@ STEPS = (("slack", "find_user"), ("hubspot", "create_deal"), ("typeform", "new_r
 
 def test_progress_of_costs_one_statement_however_many(agency, workspace, owner):
     def progress(workspace):
-        listed, _ = workflows.listed(workspace)
+        listed = db.session.scalars(db.select(Workflow).where(Workflow.workspace_id == workspace.id))
         return [each.label for each in workflows.progress_of(listed).values()]
 
     grow(workspace, owner, ["a"], STEPS)

@@ -16,9 +16,9 @@ from flask import Flask
 from app import create_app
 from app.catalog import Catalog
 from app.config import Config
-from app.database import enter_tenant
+from app.database import across_tenants, enter_tenant
 from app.extensions import db
-from app.models import Agency, Role, Staff
+from app.models import Agency, Role, Staff, Workspace
 from tests import factories
 from tests.support.postgres import fresh_database
 
@@ -74,9 +74,24 @@ def agency(app_context: None) -> Agency:
 
 @pytest.fixture
 def stranger(agency: Agency) -> Staff:
-    """The owner of another agency."""
+    """The owner of another agency, as far as it can be known here: detached, since it can't be read in this tenant."""
     other = factories.make_agency(f"Southpaw Labs {next(_numbers)}")
-    return factories.make_staff(other, "Sam Stranger", role=Role.OWNER)
+    staff = factories.make_staff(other, "Sam Stranger", role=Role.OWNER)
+    with across_tenants("a test's setting"):
+        db.session.refresh(staff)
+        assert staff.agency.slug
+    db.session.expunge(staff)
+    db.session.expunge(other)
+    return staff
+
+
+def foreign_workspace(stranger: Staff, name: str = "Foreign") -> Workspace:
+    """A workspace of the stranger's agency, detached like them."""
+    with across_tenants("a test's setting"):
+        workspace = factories.make_workspace(stranger.agency, name)
+        db.session.refresh(workspace)
+    db.session.expunge(workspace)
+    return workspace
 
 
 fixtures = (agency, app, app_on_postgres, app_on_sqlite, config, stranger)
