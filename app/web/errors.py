@@ -12,8 +12,9 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from app.errors import Conflict, DomainError, Forbidden, NotFound, ProviderFailed, RateLimited, Refused
 from app.i18n import _
-from app.web.htmx import is_htmx, is_poll, trigger
+from app.web.htmx import is_htmx, is_poll
 from app.web.sessions import Surface, surface_of
+from app.web.toasts import toast
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ def _toast(status: int, title: str, detail: str) -> Response:
     response.headers["HX-Reswap"] = "none"
     if is_poll() and (status < 500 or status == 503):  # it comes back by itself, and the next poll with it
         return response
-    return trigger(response, "toast", {"items": [{"title": title, "text": detail, "kind": "error"}]})
+    toast(title, detail, kind="error")  # beside what is to be said already
+    return response
 
 
 def words_for(status: int) -> tuple[str, str]:

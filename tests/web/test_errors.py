@@ -69,6 +69,15 @@ def test_what_a_service_refuses_is_said_in_its_own_words_everywhere(visitor, kin
     assert problem.get_json(force=True)["detail"] == str(error)
 
 
+def test_an_error_is_said_beside_what_was_to_be_said_already(visitor):
+    visitor.post("/panel/toast", headers={"X-CSRFToken": visitor.get("/panel/form").text})
+
+    part = visitor.get("/panel/fails/conflict", headers=HTMX)
+
+    said = [item["title"] for item in json.loads(part.headers["HX-Trigger"])["toast"]["items"]]
+    assert said == ["Sent requests to client", words_for(409)[0]]
+
+
 def test_rate_limited_says_when_to_come_back(visitor):
     assert visitor.get("/panel/fails/limited").headers["Retry-After"] == "60"
     assert visitor.get("/panel/fails/busy").headers["Retry-After"] == "7"
