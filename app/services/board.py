@@ -1,6 +1,6 @@
 """The panel “Client connection requests” of a workflow: what was asked, by recipient."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,9 +10,10 @@ from sqlalchemy.orm import contains_eager, joinedload
 from app.catalog.schema import App
 from app.extensions import db
 from app.models import Bundle, Channel, ConnectionRequest, Member, Slot, Source, Status, Workflow
-from app.services import badges, bundles, deliveries, scopes, sending
+from app.services import badges, bundles, deliveries, paging, scopes, sending
 from app.services.badges import Badge
 from app.services.deliveries import Delivery, DeliveryState
+from app.services.paging import Page
 
 PAGE = 25  # recipients
 
@@ -69,7 +70,8 @@ class Board:
 
 def view(workflow: Workflow, *, at: datetime, after: str | None = None, before: str | None = None) -> Board:
     """The panel at a page; `after` and `before` are ids of requests, unknown ones count for none."""
-    recipients, newer, older = _recipients(workflow, after=after, before=before)
+    page = _recipients(workflow, after=after, before=before)
+    recipients = [first.recipient for first in page.items]
     found = _requests(workflow, recipients)
     addresses = list(dict.fromkeys(row.asked.recipient for row in found))
     sent = [row.asked.bundle_id for row in found if row.asked.bundle_id and row.asked.status is Status.PENDING]
@@ -81,7 +83,7 @@ def view(workflow: Workflow, *, at: datetime, after: str | None = None, before: 
     )
     groups = [_group(to, [row for row in found if row.asked.recipient == to], facts) for to in recipients]
     queued, moving = _counts(workflow, at=at)
-    return Board(groups, queued, sending.preview(workflow), bool(moving), newer, older)
+    return Board(groups, queued, sending.preview(workflow), bool(moving), page.newer, page.older)
 
 
 @dataclass(frozen=True)
@@ -108,39 +110,11 @@ def _is_latest(workflow: Workflow) -> ColumnElement[bool]:
     return asked_for.id.in_(latest.group_by(asked_for.slot_id))
 
 
-def _recipients(
-    workflow: Workflow, *, after: str | None, before: str | None
-) -> tuple[list[str], str | None, str | None]:
-    """The addresses of a page by when they were first asked, the latest first, and the cursors beside it."""
-    first = func.min(asked_for.id)
-    groups = select(asked_for.recipient, first).outerjoin(asked_for.slot).where(_shown(workflow))
-    groups = groups.group_by(asked_for.recipient)
-    cursor = _cursor(workflow, after or before)
-    backwards = cursor is not None and not after
-    if cursor is not None:
-        groups = groups.having(first > cursor if backwards else first < cursor)
-    rows = db.session.execute(groups.order_by(first.asc() if backwards else first.desc()).limit(PAGE + 1)).all()
-    more, rows = len(rows) > PAGE, rows[:PAGE]
-    if backwards:
-        rows = rows[::-1]
-    has_newer, has_older = (more, True) if backwards else (cursor is not None, more)
-    ids = _public_ids([row[1] for row in rows if row is rows[0] or row is rows[-1]])
-    newer = ids[rows[0][1]] if rows and has_newer else None
-    older = ids[rows[-1][1]] if rows and has_older else None
-    return [row[0] for row in rows], newer, older
-
-
-def _cursor(workflow: Workflow, public_id: str | None) -> int | None:
-    if not public_id:
-        return None
-    return db.session.scalar(
-        select(asked_for.id).where(asked_for.workflow_id == workflow.id, asked_for.public_id == public_id)
-    )
-
-
-def _public_ids(ids: Iterable[int]) -> dict[int, str]:
-    rows = db.session.execute(select(asked_for.id, asked_for.public_id).where(asked_for.id.in_(list(ids))))
-    return {row[0]: row[1] for row in rows}
+def _recipients(workflow: Workflow, *, after: str | None, before: str | None) -> Page[ConnectionRequest]:
+    """The first request to each recipient, which stands for them; the latest asked first."""
+    first = select(func.min(asked_for.id)).outerjoin(asked_for.slot).where(_shown(workflow))
+    firsts = select(asked_for).where(asked_for.id.in_(first.group_by(asked_for.recipient)))
+    return paging.page(firsts, asked_for.id, after=after, before=before, size=PAGE)
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,11 @@ def page(
     *,
     after: str | None = None,
     before: str | None = None,
-    size: int = PAGE,
+    size: int | None = None,
 ) -> Page[T]:
     """One page of a statement, newest by `moment` first; `after` and `before` are public ids, unknown ones count for none."""
     model: Any = moment.class_
+    size = size or PAGE
     cursor = _row(model, moment, after or before)
     backwards = cursor is not None and not after
     if cursor is not None:

@@ -58,9 +58,9 @@ def test_page_begins_at_the_start_for_a_cursor_that_is_none(rows, cursor):
 
 def test_page_takes_no_cursor_from_another_agency(rows, stranger):
     with factories.across_tenants("a test's setting"):
-        theirs = factories.make_workspace(stranger.agency, "Client X")
+        theirs = factories.make_workspace(stranger.agency, "Client X").public_id
 
-    assert names(page(after=theirs.public_id)) == ["6", "5", "4"]
+    assert names(page(after=theirs)) == ["6", "5", "4"]
 
 
 def test_page_of_walks_a_list_in_memory(monkeypatch):
