@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import contains_eager, joinedload
 
-from app import clock, runtime
+from app import clock
 from app.catalog.schema import App
 from app.extensions import db
 from app.i18n import _, list_of
@@ -24,13 +24,12 @@ from app.models import (
     Workflow,
     Workspace,
 )
-from app.services import badges, deliveries, paging, scopes, sending
+from app.services import badges, connections, deliveries, paging, scopes, sending
 from app.services.badges import Badge
 from app.services.deliveries import Delivery
 from app.services.paging import Page
 
 FEW = 5  # of each kind on the home page
-MOST_MAILS = 50
 
 
 @dataclass(frozen=True)
@@ -77,75 +76,80 @@ class Undelivered:
 
 
 @dataclass(frozen=True)
-class Attention:
-    """The first few of each kind, and how many there are."""
+class Counts:
+    """How many things of each kind need somebody."""
 
-    broken: Sequence[Broken]
-    broken_count: int
-    stuck: Sequence[Stuck]
-    stuck_count: int
-    undelivered: Sequence[Undelivered]
-    undelivered_count: int
+    broken: int
+    stuck: int
+    undelivered: int
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """How many things there are in all."""
-        return self.broken_count + self.stuck_count + self.undelivered_count
+        return self.broken + self.stuck + self.undelivered
 
 
-def view(agency: Agency) -> Attention:
-    """What needs attention in an agency; the same few queries however much it is."""
+@dataclass(frozen=True)
+class Attention:
+    """The first few of each kind."""
+
+    broken: Sequence[Broken]
+    stuck: Sequence[Stuck]
+    undelivered: Sequence[Undelivered]
+
+
+def counts(agency: Agency) -> Counts:
+    """How many things need attention, in one statement that reads no row of them."""
+    of_each = (
+        _broken(agency).with_only_columns(func.count(Connection.id)),
+        _stuck(agency, at=clock.now()).with_only_columns(func.count(ConnectionRequest.id)),
+        _undelivered(agency).with_only_columns(func.count(Bundle.id)),
+    )
+    return Counts(*db.session.execute(select(*(each.scalar_subquery() for each in of_each))).one())
+
+
+def first_few(agency: Agency, known: Counts) -> Attention:
+    """What needs attention, as far as a page has room; nothing is asked where the counts say that there is nothing."""
     at = clock.now()
-    mails = undelivered(agency)
-    stuck_count, broken_count = _counts(agency, mails, at=at)
-    stuck = db.session.scalars(_stuck(agency, mails, at=at).order_by(*_LATEST).limit(FEW)).all()
-    broken = db.session.scalars(
-        _broken(agency).order_by(Connection.updated_at.desc(), Connection.id.desc()).limit(FEW)
-    ).all()
     return Attention(
-        _with_workflows(broken),
-        broken_count,
-        [_row(each, at=at) for each in stuck],
-        stuck_count,
-        mails[:FEW],
-        len(mails),
+        _brokens(paging.page(_broken(agency), Connection.updated_at, size=FEW).items) if known.broken else [],
+        _stucks(paging.page(_stuck(agency, at=at), ConnectionRequest.sent_at, size=FEW).items, at=at)
+        if known.stuck
+        else [],
+        _mails(paging.page(_undelivered(agency), Bundle.sent_at, size=FEW).items) if known.undelivered else [],
     )
 
 
-def count(agency: Agency) -> int:
-    """How many things need attention."""
-    mails = undelivered(agency)
-    return sum(_counts(agency, mails, at=clock.now())) + len(mails)
+def broken_page(agency: Agency, *, after: str | None = None, before: str | None = None) -> Page[Broken]:
+    """Every connection that needs to be reauthorized, those that broke last first."""
+    page = paging.page(_broken(agency), Connection.updated_at, after=after, before=before)
+    return Page(_brokens(page.items), page.newer, page.older)
 
 
 def stuck_page(agency: Agency, *, after: str | None = None, before: str | None = None) -> Page[Stuck]:
     """Every stuck request, those sent last first."""
     at = clock.now()
-    found = _stuck(agency, undelivered(agency), at=at)
-    page = paging.page(found, ConnectionRequest.sent_at, after=after, before=before)
-    return Page([_row(each, at=at) for each in page.items], page.newer, page.older)
+    page = paging.page(_stuck(agency, at=at), ConnectionRequest.sent_at, after=after, before=before)
+    return Page(_stucks(page.items, at=at), page.newer, page.older)
 
 
-def broken_page(agency: Agency, *, after: str | None = None, before: str | None = None) -> Page[Broken]:
-    """Every connection that needs to be reauthorized."""
-    page = paging.page(_broken(agency), Connection.updated_at, after=after, before=before)
-    return Page(_with_workflows(page.items), page.newer, page.older)
+def undelivered_page(agency: Agency, *, after: str | None = None, before: str | None = None) -> Page[Undelivered]:
+    """Every mail that needs somebody, those sent last first."""
+    page = paging.page(_undelivered(agency), Bundle.sent_at, after=after, before=before)
+    return Page(_mails(page.items), page.newer, page.older)
 
 
-def undelivered(agency: Agency) -> Sequence[Undelivered]:
-    """The mails that need somebody, the newest fifty."""
-    mails = deliveries.undelivered(agency, limit=MOST_MAILS)
-    return _with_requests(mails) if mails else []
+_IN_WORK = and_(Workflow.archived_at.is_(None), Workspace.archived_at.is_(None))
 
 
-_LATEST = (ConnectionRequest.sent_at.desc(), ConnectionRequest.id.desc())
+def _broken(agency: Agency) -> Select[Connection]:
+    return select(Connection).where(Connection.agency_id == agency.id, Connection.health == Health.ERROR)
 
 
-def _stuck(agency: Agency, mails: Sequence[Undelivered], *, at: datetime) -> Select[ConnectionRequest]:
+def _stuck(agency: Agency, *, at: datetime) -> Select[ConnectionRequest]:
     """Declined, expired or without an OAuth client; what waits for a mail that failed is told with that mail."""
-    unsent = [each.bundle.id for each in mails]
     halted = or_(Bundle.expires_at <= at, ConnectionRequest.notice == Notice.UNCONFIGURED)
-    pending = and_(ConnectionRequest.status == Status.PENDING, halted, ConnectionRequest.bundle_id.not_in(unsent))
+    pending = and_(ConnectionRequest.status == Status.PENDING, halted, ~deliveries.failed())
     return (
         select(ConnectionRequest)
         .join(ConnectionRequest.bundle)
@@ -154,8 +158,7 @@ def _stuck(agency: Agency, mails: Sequence[Undelivered], *, at: datetime) -> Sel
         .where(
             ConnectionRequest.agency_id == agency.id,
             or_(ConnectionRequest.status == Status.DECLINED, pending),
-            Workflow.archived_at.is_(None),
-            Workspace.archived_at.is_(None),
+            _IN_WORK,
         )
         .options(
             contains_eager(ConnectionRequest.bundle),
@@ -164,18 +167,28 @@ def _stuck(agency: Agency, mails: Sequence[Undelivered], *, at: datetime) -> Sel
     )
 
 
-def _broken(agency: Agency) -> Select[Connection]:
-    return select(Connection).where(Connection.agency_id == agency.id, Connection.health == Health.ERROR)
+def _undelivered(agency: Agency) -> Select[Bundle]:
+    """The bundles whose mail failed while something is still asked with it."""
+    carries = _carried().where(ConnectionRequest.bundle_id == Bundle.id).correlate(Bundle)
+    return select(Bundle).where(
+        Bundle.agency_id == agency.id, Bundle.closed_at.is_(None), deliveries.failed(), carries.exists()
+    )
 
 
-def _counts(agency: Agency, mails: Sequence[Undelivered], *, at: datetime) -> tuple[int, int]:
-    stuck = _stuck(agency, mails, at=at).with_only_columns(func.count(ConnectionRequest.id))
-    broken = _broken(agency).with_only_columns(func.count(Connection.id))
-    row = db.session.execute(select(stuck.scalar_subquery(), broken.scalar_subquery())).one()
-    return row[0], row[1]
+def _carried() -> Select[ConnectionRequest]:
+    return (
+        select(ConnectionRequest)
+        .join(ConnectionRequest.workflow)
+        .join(Workflow.workspace)
+        .where(ConnectionRequest.status == Status.PENDING, _IN_WORK)
+    )
 
 
-def _row(asked: ConnectionRequest, *, at: datetime) -> Stuck:
+def _stucks(rows: Sequence[ConnectionRequest], *, at: datetime) -> list[Stuck]:
+    return [_stuck_row(each, at=at) for each in rows]
+
+
+def _stuck_row(asked: ConnectionRequest, *, at: datetime) -> Stuck:
     declined = asked.declined_at if asked.status is Status.DECLINED else None
     expired = asked.bundle.expires_at if asked.bundle and asked.is_expired(at) else None
     unfit = asked.status is Status.PENDING and expired is None
@@ -184,46 +197,43 @@ def _row(asked: ConnectionRequest, *, at: datetime) -> Stuck:
     return Stuck(asked, scopes.app_of(asked), badge, since, max(0, sending.MOST_RESENDS - asked.resends))
 
 
-def _with_workflows(connections: Sequence[Connection]) -> list[Broken]:
-    ids = [each.id for each in connections]
+def _brokens(rows: Sequence[Connection]) -> list[Broken]:
     using = db.session.execute(
         select(Slot.connection_id, Workflow)
         .join(Workflow, Workflow.id == Slot.workflow_id)
-        .where(Slot.connection_id.in_(ids), Workflow.archived_at.is_(None))
+        .where(Slot.connection_id.in_([each.id for each in rows]), Workflow.archived_at.is_(None))
         .order_by(Workflow.name)
         .options(joinedload(Workflow.workspace))
     )
-    workflows: dict[int, dict[int, Workflow]] = defaultdict(dict)
+    workflows: dict[int | None, dict[int, Workflow]] = defaultdict(dict)
     for connection_id, workflow in using:
-        workflows[connection_id or 0][workflow.id] = workflow
-    homes = {each.workspace_id for each in connections if each.workspace_id}
+        workflows[connection_id][workflow.id] = workflow
+    homes = {each.workspace_id for each in rows if each.workspace_id}
     places = {each.id: each for each in db.session.scalars(select(Workspace).where(Workspace.id.in_(homes)))}
-    return [_broken_row(each, places, list(workflows[each.id].values())) for each in connections]
-
-
-def _broken_row(connection: Connection, places: dict[int, Workspace], workflows: list[Workflow]) -> Broken:
-    app = runtime.current().catalog.get(connection.app_key)
-    return Broken(connection, app, places.get(connection.workspace_id or 0), _reason(connection, app), workflows)
-
-
-def _reason(connection: Connection, app: App) -> str:
-    """The cause in plain words."""
-    if connection.health_reason == "invalid_grant":
-        return _("Access was removed or ran out in %(app)s.", app=app.name)
-    return _("%(app)s no longer accepts the access that was given.", app=app.name)
-
-
-def _with_requests(mails: Sequence[tuple[Bundle, Delivery]]) -> list[Undelivered]:
-    rows = db.session.scalars(
-        select(ConnectionRequest)
-        .where(
-            ConnectionRequest.bundle_id.in_([bundle.id for bundle, _delivery in mails]),
-            ConnectionRequest.status == Status.PENDING,
+    return [
+        Broken(
+            each,
+            scopes.app_of(each),
+            places.get(each.workspace_id or 0),
+            connections.why_broken(each),
+            list(workflows[each.id].values()),
         )
+        for each in rows
+    ]
+
+
+def _mails(bundles: Sequence[Bundle]) -> list[Undelivered]:
+    ids = [bundle.id for bundle in bundles]
+    found = deliveries.of_bundles(ids)
+    rows = db.session.scalars(
+        _carried()
+        .where(ConnectionRequest.bundle_id.in_(ids))
         .order_by(ConnectionRequest.id)
-        .options(joinedload(ConnectionRequest.workflow).joinedload(Workflow.workspace))
+        .options(contains_eager(ConnectionRequest.workflow).contains_eager(Workflow.workspace))
     )
-    carried: dict[int, list[ConnectionRequest]] = defaultdict(list)
+    carried: dict[int | None, list[ConnectionRequest]] = defaultdict(list)
     for asked in rows:
-        carried[asked.bundle_id or 0].append(asked)
-    return [Undelivered(bundle, delivery, carried[bundle.id]) for bundle, delivery in mails if carried[bundle.id]]
+        carried[asked.bundle_id].append(asked)
+    return [
+        Undelivered(each, found[each.id], carried[each.id]) for each in bundles if each.id in found and carried[each.id]
+    ]

@@ -10,9 +10,10 @@ from sqlalchemy.orm import joinedload, selectinload
 from app.catalog.schema import App
 from app.database import across_tenants
 from app.extensions import db
-from app.models import Agency, Connection, Flow, Health, Slot
+from app.i18n import _
+from app.models import Connection, Flow, Health, Slot
 from app.oauth import scopes as protocol
-from app.oauth.faults import OAuthError
+from app.oauth.faults import Fault, OAuthError
 from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.services import audit, scopes, secrets
@@ -146,17 +147,21 @@ def needed_of(connection: Connection) -> tuple[str, ...]:
     return tuple(dict.fromkeys(scope for slot in using for scope in scopes.of_slot(slot)))
 
 
-def broken(agency: Agency, *, most: int) -> list[Connection]:
-    """The connections that need to be reauthorized, latest first."""
-    return list(
-        db.session.scalars(
-            select(Connection)
-            .where(Connection.agency_id == agency.id, Connection.health == Health.ERROR)
-            .order_by(Connection.updated_at.desc())
-            .limit(most)
-            .options(joinedload(Connection.secret))
-        )
-    )
+def why_broken(connection: Connection) -> str:
+    """The cause in plain words."""
+    app = scopes.app_of(connection).name
+    causes: dict[str, str] = {
+        Fault.DENIED: _("The owner said no in %(app)s.", app=app),
+        Fault.GRANT_ENDED: _("Access was removed or ran out in %(app)s.", app=app),
+        Fault.CREDENTIAL: _("%(app)s no longer accepts the access that was given.", app=app),
+        Fault.MISCONFIGURED: _("%(app)s no longer accepts the client that is set up for it.", app=app),
+        Fault.LIMITED: _("%(app)s was asked too often.", app=app),
+        Fault.UNAVAILABLE: _("%(app)s does not answer.", app=app),
+        Fault.GARBAGE: _("%(app)s gives answers that can't be understood.", app=app),
+        Fault.MISMATCH: _("%(app)s answers for another account than the one that was connected.", app=app),
+        Fault.ERROR: _("%(app)s refuses it and gives no reason.", app=app),
+    }
+    return causes.get(connection.health_reason or Fault.ERROR, causes[Fault.ERROR])
 
 
 def siblings(app_key: str, identity: Identity, *, oauth_client: str) -> Sequence[Connection]:

@@ -14,7 +14,7 @@ from app.errors import Conflict
 from app.extensions import db
 from app.i18n import _
 from app.i18n import lazy_gettext as _l
-from app.models import Agency, Bundle, OutboxItem, OutboxState, Staff
+from app.models import Bundle, OutboxItem, OutboxState, Staff
 from app.services import audit, bundle_mail, outbox
 
 SOON = timedelta(minutes=1)
@@ -84,17 +84,9 @@ def of_bundles(bundle_ids: Collection[int]) -> dict[int, Delivery]:
     return {bundle_id: delivery for bundle_id, delivery in found if delivery}
 
 
-def undelivered(agency: Agency, *, limit: int = 50) -> list[tuple[Bundle, Delivery]]:
-    """The open bundles of an agency whose mail needs somebody, the newest first."""
-    rows = db.session.scalars(
-        select(Bundle)
-        .join(OutboxItem, _latest())
-        .where(Bundle.agency_id == agency.id, Bundle.closed_at.is_(None), OutboxItem.state.in_(FAILED))
-        .order_by(OutboxItem.finished_at.desc(), Bundle.id.desc())
-        .limit(limit)
-    ).all()
-    states = of_bundles([bundle.id for bundle in rows])
-    return [(bundle, states[bundle.id]) for bundle in rows if bundle.id in states]
+def failed() -> ColumnElement[bool]:
+    """Whether the mail of a statement's `Bundle` needs somebody, as a condition."""
+    return select(OutboxItem.id).where(_latest(), OutboxItem.state.in_(FAILED)).correlate(Bundle).exists()
 
 
 def try_again(bundle: Bundle, *, by: Staff) -> None:

@@ -23,13 +23,14 @@ def page(
     archived: bool = False,
     after: str | None = None,
     before: str | None = None,
+    size: int | None = None,
 ) -> Page[Workspace]:
     """An agency's workspaces, last active first; `search` is a part of the name."""
     found = select(Workspace).where(Workspace.agency_id == agency.id)
     found = found.where(Workspace.archived_at.is_not(None) if archived else Workspace.archived_at.is_(None))
     if search:
         found = found.where(Workspace.name.icontains(search, autoescape=True))
-    return paging.page(found, Workspace.active_at, after=after, before=before)
+    return paging.page(found, Workspace.active_at, after=after, before=before, size=size)
 
 
 def get(agency: Agency, public_id: str) -> Workspace:

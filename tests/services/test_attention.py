@@ -1,12 +1,16 @@
 import pytest
+from sqlalchemy import update
 
 from app import clock as app_clock
 from app.database import acting_for, transaction
 from app.extensions import db
 from app.models import Health, OutboxItem, OutboxState
-from app.services import attention, connection_requests, workspaces
+from app.oauth.faults import Fault
+from app.services import attention, connection_requests, sending, workflows, workspaces
+from app.services.attention import Counts
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
+from tests.support.statements import counted
 
 STEPS = (("slack", "send_channel_message"), ("hubspot", "create_contact"))
 
@@ -23,6 +27,10 @@ def sent(workflow, owner):
     return factories.make_sent(workflow, owner)
 
 
+def few(agency):
+    return attention.first_few(agency, attention.counts(agency))
+
+
 def change(row, **values):
     with transaction():
         for name, value in values.items():
@@ -35,7 +43,7 @@ def fail_mail(agency, state=OutboxState.DEAD):
 
 
 def test_what_goes_its_way_needs_no_attention(agency, sent):
-    assert attention.count(agency) == attention.view(agency).count == 0
+    assert attention.counts(agency) == Counts(broken=0, stuck=0, undelivered=0)
 
 
 def test_declined_and_expired_are_stuck_since_then(agency, sent, clock):
@@ -45,9 +53,9 @@ def test_declined_and_expired_are_stuck_since_then(agency, sent, clock):
     declined = clock.now
     clock.forward(days=7)
 
-    found = attention.view(agency)
+    found = few(agency)
 
-    assert found.count == attention.count(agency) == 2
+    assert attention.counts(agency) == Counts(broken=0, stuck=2, undelivered=0)
     assert {each.asked.id: (each.badge.text, each.since) for each in found.stuck} == {
         slack.id: ("Declined", declined),
         hubspot.id: ("Link expired", hubspot.bundle.expires_at),
@@ -57,7 +65,7 @@ def test_declined_and_expired_are_stuck_since_then(agency, sent, clock):
 def test_a_request_is_stuck_whose_app_has_no_client(agency, sent):
     change(sent[0], notice="unconfigured")
 
-    [found] = attention.view(agency).stuck
+    [found] = few(agency).stuck
     assert (found.asked.id, found.badge.kind) == (sent[0].id, "error")
 
 
@@ -65,7 +73,7 @@ def test_a_request_is_stuck_whose_app_has_no_client(agency, sent):
 def test_what_the_client_can_try_again_is_not_stuck(agency, sent, notice):
     change(sent[0], notice=notice)
 
-    assert attention.count(agency) == 0
+    assert attention.counts(agency).total == 0
 
 
 @pytest.mark.parametrize("state", [OutboxState.DEAD, OutboxState.HELD])
@@ -73,16 +81,17 @@ def test_mail_that_needs_somebody_counts_once_and_not_as_expired_too(agency, sen
     fail_mail(agency, state)
     clock.forward(days=8)
 
-    found = attention.view(agency)
+    found = few(agency)
 
-    assert (found.count, found.undelivered_count, found.stuck_count) == (1, 1, 0)
+    assert attention.counts(agency) == Counts(broken=0, stuck=0, undelivered=1)
+    assert found.stuck == []
     assert [each.id for each in found.undelivered[0].requests] == [each.id for each in sent]
 
 
 def test_mail_that_is_tried_again_by_itself_needs_nobody(agency, sent):
     fail_mail(agency, OutboxState.RETRY)
 
-    assert attention.count(agency) == 0
+    assert attention.counts(agency).total == 0
 
 
 def test_mail_for_nothing_any_more_needs_nobody(agency, sent, owner):
@@ -90,30 +99,30 @@ def test_mail_for_nothing_any_more_needs_nobody(agency, sent, owner):
     for asked in sent:
         connection_requests.cancel(agency, asked.public_id, by=owner)
 
-    assert attention.count(agency) == attention.view(agency).count == 0
+    assert attention.counts(agency) == Counts(broken=0, stuck=0, undelivered=0)
 
 
 def test_a_broken_connection_names_the_workflows_that_pause(agency, workspace, workflow):
-    held = factories.make_connection(workspace, health=Health.ERROR, health_reason="invalid_grant")
+    held = factories.make_connection(workspace, health=Health.ERROR, health_reason=Fault.GRANT_ENDED)
     change(workflow.slots[0], connection_id=held.id)
-    assert attention.view(agency).broken[0].paused == ""
+    assert few(agency).broken[0].paused == ""
 
     change(workflow, version=1)
 
-    [found] = attention.view(agency).broken
+    [found] = few(agency).broken
     assert (found.workspace.id, found.reason) == (workspace.id, "Access was removed or ran out in Slack.")
     assert found.paused == "New patient intake is paused."
-    assert attention.count(agency) == 1
+    assert attention.counts(agency).total == 1
 
 
 def test_several_paused_workflows_are_listed(agency, workspace, owner):
-    held = factories.make_connection(workspace, health=Health.ERROR)
+    held = factories.make_connection(workspace, health=Health.ERROR, health_reason=Fault.CREDENTIAL)
     for name in ("Quote follow-up", "Fleet invoicing"):
         workflow = factories.make_workflow(workspace, owner, STEPS[0], name=name)
         change(workflow.slots[0], connection_id=held.id)
         change(workflow, version=1)
 
-    [found] = attention.view(agency).broken
+    [found] = few(agency).broken
     assert found.paused == "Fleet invoicing and Quote follow-up are paused."
     assert found.reason == "Slack no longer accepts the access that was given."
 
@@ -121,19 +130,107 @@ def test_several_paused_workflows_are_listed(agency, workspace, owner):
 def test_an_account_connection_is_at_no_workspace(agency, workspace):
     factories.make_connection(workspace, workspace_id=None, health=Health.ERROR)
 
-    assert attention.view(agency).broken[0].workspace is None
+    assert few(agency).broken[0].workspace is None
 
 
-def test_clients_that_are_put_away_need_no_attention(agency, workspace, sent, owner):
+@pytest.mark.parametrize("mail_failed", [False, True])
+def test_clients_that_are_put_away_need_no_attention(agency, workspace, sent, owner, mail_failed):
     connection_requests.decline(sent[0], reason="")
+    if mail_failed:
+        fail_mail(agency)
+    assert attention.counts(agency).total == (2 if mail_failed else 1)
     workspaces.archive(agency, workspace.public_id, by=owner)
 
-    assert attention.count(agency) == 0
+    assert attention.counts(agency).total == 0
+    assert attention.undelivered_page(agency).items == []
 
 
 def test_others_are_not_counted(agency, stranger, sent):
     connection_requests.decline(sent[0], reason="")
 
-    assert attention.count(agency) == 1
+    assert attention.counts(agency).total == 1
     with acting_for(stranger.agency_id):
-        assert attention.count(stranger.agency) == 0
+        assert attention.counts(stranger.agency).total == 0
+
+
+def ask_many(workspace, owner, count, company="x"):
+    """A request to each of so many people, sent."""
+    workflow = workflows.create(workspace, f"For {count}", by=owner)
+    for _ in range(count):
+        workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
+    asked = [
+        factories.make_request(slot, owner, recipient=f"p{number}@{company}.example")
+        for number, slot in enumerate(workflow.slots)
+    ]
+    sending.send(workflow, by=owner)
+    return asked
+
+
+def fail_every_mail(agency):
+    with transaction() as session:
+        session.execute(
+            update(OutboxItem)
+            .where(OutboxItem.agency_id == agency.id, OutboxItem.kind == "bundle.sent")
+            .values(state=OutboxState.DEAD, error="refused", finished_at=app_clock.now())
+        )
+
+
+def test_every_mail_that_failed_is_counted_and_on_some_page_and_nowhere_else(agency, workspace, owner, clock):
+    asked = ask_many(workspace, owner, 51)
+    fail_every_mail(agency)
+    clock.forward(days=8)
+
+    first = attention.undelivered_page(agency)
+    second = attention.undelivered_page(agency, after=first.older)
+
+    assert attention.counts(agency) == Counts(broken=0, stuck=0, undelivered=51)
+    assert attention.stuck_page(agency).items == []
+    assert (len(first.items), len(second.items), second.older) == (50, 1, None)
+    assert {each.bundle.recipient for page in (first, second) for each in page.items} == {
+        each.recipient for each in asked
+    }
+    assert attention.undelivered_page(agency, before=second.newer) == first
+
+
+def trouble(agency, workspace, owner, count):
+    """So many of each kind."""
+    ask_many(workspace, owner, count)
+    fail_every_mail(agency)
+    for asked in ask_many(workspace, owner, count, "y"):
+        connection_requests.decline(asked, reason="")
+    for number in range(count):
+        factories.make_connection(workspace, name=f"{count}, {number}", health=Health.ERROR)
+
+
+def test_it_is_asked_for_as_often_for_twenty_as_for_one(agency, owner):
+    def statements(count):
+        workspace = factories.make_workspace(agency, f"With {count}")
+        trouble(agency, workspace, owner, count)
+        known = attention.counts(agency)
+        asks = {
+            "counts": lambda: attention.counts(agency),
+            "few": lambda: attention.first_few(agency, known),
+            "broken": lambda: attention.broken_page(agency),
+            "stuck": lambda: attention.stuck_page(agency),
+            "undelivered": lambda: attention.undelivered_page(agency),
+        }
+        return {name: cost(ask) for name, ask in asks.items()}
+
+    def cost(ask):
+        db.session.expire_all()
+        assert agency.id
+        with counted() as found:
+            ask()
+        return len(found)
+
+    once = statements(1)
+    assert once["counts"] == 1
+    assert statements(20) == once
+
+
+def test_nothing_is_asked_for_where_there_is_nothing(agency):
+    known = attention.counts(agency)
+    with counted() as found:
+        attention.first_few(agency, known)
+
+    assert found == []

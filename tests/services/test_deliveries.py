@@ -10,7 +10,7 @@ from app.config import Config
 from app.database import across_tenants, enter_tenant, transaction
 from app.errors import Conflict
 from app.extensions import db
-from app.models import AuditEvent, OutboxItem, OutboxState
+from app.models import AuditEvent, Bundle, OutboxItem, OutboxState
 from app.services import bundle_mail, claims, deliveries, sending
 from app.services.claims import Failed
 from app.services.deliveries import REASONS, DeliveryState
@@ -140,8 +140,9 @@ def test_of_bundles_is_one_query_for_many(send, clock):
     assert deliveries.of_bundles([]) == {}
 
 
-def test_undelivered_lists_what_needs_somebody(agency, stranger, send, clock):
-    refused, held, delayed = send(ANN), send(BEN), send("cyd@client.example")
+def test_failed_holds_of_bundles_whose_mail_needs_somebody(agency, owner, send, clock):
+    for recipient in (ANN, BEN, "cyd@client.example"):
+        send(recipient)
     with across_tenants("the worker's side"):
         first, second, third = claims.claim([bundle_mail.KIND], at=clock.now)
         claims.fail(first, Failed("refused", permanent=True), at=clock.now)
@@ -149,12 +150,13 @@ def test_undelivered_lists_what_needs_somebody(agency, stranger, send, clock):
         claims.fail(third, Failed("busy"), at=clock.now)
     db.session.rollback()
 
-    found = deliveries.undelivered(agency)
+    def failed():
+        return db.session.scalars(select(Bundle).where(deliveries.failed()).order_by(Bundle.recipient)).all()
 
-    assert [(bundle.recipient, delivery.code) for bundle, delivery in found] == [(BEN, "uncertain"), (ANN, "refused")]
-    assert {delayed.id, refused.id, held.id} > {bundle.id for bundle, _delivery in found}
-    with across_tenants("a stranger's own tenant"):
-        assert deliveries.undelivered(stranger.agency) == []
+    assert [each.recipient for each in failed()] == [ANN, BEN]
+    clock.forward(minutes=6)
+    sending.resend(agency, bundle_mail.outstanding(failed()[0])[0].public_id, by=owner)
+    assert [each.recipient for each in failed()] == [BEN]
 
 
 @pytest.mark.parametrize("dead", [True, False])

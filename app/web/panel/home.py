@@ -3,18 +3,20 @@ from flask.typing import ResponseReturnValue
 
 from app.services import attention, deliveries, overview, workspaces
 from app.web.panel import bp
+from app.web.panel.navigation import needing_attention
 
 FEW = 10  # workspaces on the home page
 
 
 @bp.get("/")
 def show_home() -> ResponseReturnValue:
-    page = workspaces.page(g.agency)
+    counts = needing_attention()
     return render_template(
         "panel/home/index.html",
-        attention=attention.view(g.agency),
+        counts=counts,
+        attention=attention.first_few(g.agency, counts),
         awaited=overview.awaited(g.agency),
-        standings=overview.of(page.items[:FEW]),
+        standings=overview.of(workspaces.page(g.agency, size=FEW).items),
         workspaces_count=overview.count(g.agency),
         mail_is_set_up=deliveries.mail_is_set_up(),
     )
@@ -34,4 +36,5 @@ def show_stuck() -> ResponseReturnValue:
 
 @bp.get("/attention/mail")
 def show_undelivered() -> ResponseReturnValue:
-    return render_template("panel/home/undelivered.html", mails=attention.undelivered(g.agency))
+    page = attention.undelivered_page(g.agency, after=request.args.get("after"), before=request.args.get("before"))
+    return render_template("panel/home/undelivered.html", page=page)

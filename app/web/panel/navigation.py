@@ -6,6 +6,7 @@ from flask import current_app, g, request, url_for
 
 from app.i18n import _
 from app.services import attention
+from app.services.attention import Counts
 from app.web.htmx import is_htmx
 
 
@@ -49,4 +50,12 @@ def _item(endpoint: str, label: str, group: str | None) -> dict[str, Any]:
 
 def _count(endpoint: str) -> int | None:
     """How many things wait at a page; not asked for where only a part of a page is made."""
-    return attention.count(g.agency) if endpoint == "panel.show_home" and not is_htmx() else None
+    return needing_attention().total if endpoint == "panel.show_home" and not is_htmx() else None
+
+
+def needing_attention() -> Counts:
+    """How many things need somebody; asked once for a page, whoever wants to know."""
+    if "attention" not in g:
+        g.attention = attention.counts(g.agency)
+    found: Counts = g.attention
+    return found

@@ -4,6 +4,7 @@ from app import clock as app_clock
 from app.database import transaction
 from app.extensions import db
 from app.models import Health, OutboxItem, OutboxState
+from app.oauth.faults import Fault
 from app.services import attention, connection_requests, slots, workflows, workspaces
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
@@ -128,7 +129,7 @@ def test_a_broken_connection_has_its_banner(maya, workspace, workflow, owner):
 
 def use(workflow, owner, held):
     slots.use_connection(workflow.slots[0], held.public_id, by=owner)
-    change(held, health=Health.ERROR, health_reason="invalid_grant")
+    change(held, health=Health.ERROR, health_reason=Fault.GRANT_ENDED)
 
 
 def workflow_is_live(workflow):
@@ -188,18 +189,32 @@ def test_a_list_of_nothing_says_so(maya, path):
 
 
 def test_every_stuck_request_is_on_some_page(maya, workspace, owner, monkeypatch):
-    monkeypatch.setattr("app.services.paging.PAGE", 50)
+    monkeypatch.setattr("app.services.paging.PAGE", 3)
     workflow = workflows.create(workspace, "Many", by=owner)
-    for _ in range(52):
+    for _ in range(5):
         workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
     for asked in factories.make_sent(workflow, owner):
         connection_requests.decline(asked, reason="")
 
     first = page(maya.get("/panel/attention/requests"))
-    assert len(first.select(".gh-row")) == 50
+    assert len(first.select(".gh-row")) == 3
     second = page(maya.get(one(first, "a[rel=next]")["href"]))
     assert len(second.select(".gh-row")) == 2
-    assert len(page(maya.get(one(second, "a[rel=prev]")["href"])).select(".gh-row")) == 50
+    assert len(page(maya.get(one(second, "a[rel=prev]")["href"])).select(".gh-row")) == 3
+
+
+def test_every_undelivered_mail_is_on_some_page(maya, agency, workspace, owner, monkeypatch):
+    monkeypatch.setattr("app.services.paging.PAGE", 3)
+    for number in range(4):
+        workflow = factories.make_workflow(workspace, owner, STEPS[0], name=f"Workflow {number}")
+        factories.make_sent(workflow, owner, recipient=f"p{number}@harbordental.example")
+        fail_mail(agency)
+
+    first = page(maya.get("/panel/attention/mail"))
+    assert len(first.select(".gh-row")) == 3
+    second = page(maya.get(one(first, "a[rel=next]")["href"]))
+    assert len(second.select(".gh-row")) == 1
+    assert len(page(maya.get(one(second, "a[rel=prev]")["href"])).select(".gh-row")) == 3
 
 
 def test_workspaces_show_how_far_they_are(maya, agency, workspace, workflow, owner):
@@ -285,6 +300,15 @@ def test_the_menu_counts_on_every_page_but_not_in_parts(maya, workspace, workflo
     connection_requests.decline(factories.make_sent(workflow, owner)[0], reason="")
     assert count_in_menu(maya.get("/panel/workspaces")) == "1"
 
-    monkeypatch.setattr(attention, "count", lambda _agency: pytest.fail("A part of a page has no menu."))
+    monkeypatch.setattr(attention, "counts", lambda _agency: pytest.fail("A part of a page has no menu."))
     url = f"/panel/workspaces/{workspace.public_id}/workflows/{workflow.public_id}"
     assert maya.get(url, htmx=True).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/panel/", "/panel/account", "/panel/attention/mail"])
+def test_what_needs_attention_is_counted_once_for_a_page(maya, workflow, owner, path):
+    connection_requests.decline(factories.make_sent(workflow, owner)[0], reason="")
+    with counted() as found:
+        assert count_in_menu(maya.get(path)) == "1"
+
+    assert len([each for each in found if "outbox" in each and "count(" in each]) == 1
