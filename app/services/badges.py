@@ -1,10 +1,11 @@
-"""What is said of a request and of a slot in one word, with the shape that goes with it."""
+"""What is said of a request, a slot and a workflow in one word, with the shape that goes with it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from app.i18n import _
 from app.models import Connection, ConnectionRequest, Health, Slot, Source, Status
+from app.services.workflows import Progress, State
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,23 @@ def of_slot(slot: Slot, asked: ConnectionRequest | None, *, lacks: bool, at: dat
     if slot.source is None:
         return Badge("draft", _("No connection source"))
     return Badge("draft", _("No account chosen") if slot.source is Source.AGENCY else _("Not asked yet"))
+
+
+def of_workflow(progress: Progress) -> Badge:
+    """Where a workflow stands, with its numbers while it waits."""
+    return Badge(_STATES[progress.state], progress.label)
+
+
+def of_state(state: State) -> Badge:
+    """The same where the numbers stand elsewhere, or where it is said of several workflows together."""
+    words = _("Waiting on client") if state is State.WAITING else Progress(state, 0, 0).label
+    return Badge(_STATES[state], words)
+
+
+_STATES = {
+    State.DRAFT: "draft",
+    State.WAITING: "pending",
+    State.READY: "connected",
+    State.PAUSED: "paused",
+    State.ARCHIVED: "cancelled",
+}

@@ -1,15 +1,19 @@
-"""How far each client is: what the home page says of a workspace."""
+"""How far each client is: what the lists of workspaces, and of a workspace's workflows, say."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Subquery, case, func, select
 
 from app.extensions import db
-from app.models import Agency, ConnectionRequest, Status, Workflow, Workspace
-from app.services import workflows
+from app.models import Agency, Connection, ConnectionRequest, Health, Slot, Status, Workflow, Workspace
+from app.services import badges, paging, workflows
+from app.services.badges import Badge
+from app.services.paging import Page
 from app.services.workflows import Progress, State
+
+WORST_LAST = (State.DRAFT, State.READY, State.WAITING, State.PAUSED)
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,24 @@ class Standing:
     workflows: int
     waiting_on: int
 
+    @property
+    def badge(self) -> Badge:
+        """The state as it is shown."""
+        return badges.of_state(self.state)
+
+
+@dataclass(frozen=True)
+class WorkflowStanding:
+    """One workflow, and how far it is."""
+
+    workflow: Workflow
+    progress: Progress
+
+    @property
+    def badge(self) -> Badge:
+        """The state as it is shown."""
+        return badges.of_state(self.progress.state)
+
 
 @dataclass(frozen=True)
 class Awaited:
@@ -33,17 +55,20 @@ class Awaited:
 
 
 def of(workspaces: Sequence[Workspace]) -> list[Standing]:
-    """How these stand; the same few queries however many."""
+    """How these stand: the same two statements however many, and a row for each."""
     ids = [each.id for each in workspaces]
-    found = db.session.scalars(
-        select(Workflow).where(Workflow.workspace_id.in_(ids), Workflow.archived_at.is_(None))
-    ).all()
-    progress = workflows.progress_of(found)
-    theirs: dict[int, list[Progress]] = defaultdict(list)
-    for workflow in found:
-        theirs[workflow.workspace_id].append(progress[workflow.id])
-    people = _people(ids)
-    return [_standing(each, theirs[each.id], people.get(each.id, 0)) for each in workspaces]
+    found, people = _together(ids), _people(ids)
+    return [_standing(each, found.get(each.id), people.get(each.id, 0)) for each in workspaces]
+
+
+def workflows_of(
+    workspace: Workspace, *, after: str | None = None, before: str | None = None
+) -> Page[WorkflowStanding]:
+    """One page of the workspace's workflows, the newest first."""
+    found = select(Workflow).where(Workflow.workspace_id == workspace.id, Workflow.archived_at.is_(None))
+    page = paging.page(found, Workflow.created_at, after=after, before=before)
+    progress = workflows.progress_of(page.items)
+    return Page([WorkflowStanding(each, progress[each.id]) for each in page.items], page.newer, page.older)
 
 
 def count(agency: Agency) -> int:
@@ -63,6 +88,40 @@ def awaited(agency: Agency) -> Awaited:
     return Awaited(row[0], row[1])
 
 
+def _together(ids: Sequence[int]) -> dict[int, Any]:
+    each = _each_workflow(ids)
+    rows = db.session.execute(
+        select(
+            each.c.workspace_id,
+            func.max(each.c.rank).label("worst"),
+            func.sum(each.c.connected).label("connected"),
+            func.sum(each.c.total).label("total"),
+            func.count().label("workflows"),
+        ).group_by(each.c.workspace_id)
+    )
+    return {row.workspace_id: row for row in rows}
+
+
+def _each_workflow(ids: Sequence[int]) -> Subquery:
+    """What `workflows.progress_of` finds out of each, left in the database; `rank` is the state's place in WORST_LAST."""
+    working = Connection.health.in_([Health.PENDING, Health.ACTIVE])
+    total, connected = func.count(Slot.id), func.coalesce(func.sum(case((working, 1), else_=0)), 0)
+    rank = case(
+        (Workflow.version == 0, WORST_LAST.index(State.DRAFT)),
+        (func.count(Connection.id) > connected, WORST_LAST.index(State.PAUSED)),
+        (total > connected, WORST_LAST.index(State.WAITING)),
+        else_=WORST_LAST.index(State.READY),
+    )
+    return (
+        select(Workflow.workspace_id, total.label("total"), connected.label("connected"), rank.label("rank"))
+        .outerjoin(Slot, Slot.workflow_id == Workflow.id)
+        .outerjoin(Connection, Connection.id == Slot.connection_id)
+        .where(Workflow.workspace_id.in_(ids), Workflow.archived_at.is_(None))
+        .group_by(Workflow.id, Workflow.workspace_id, Workflow.version)
+        .subquery()
+    )
+
+
 def _people(ids: Sequence[int]) -> dict[int, int]:
     rows = db.session.execute(
         select(ConnectionRequest.workspace_id, func.count(func.distinct(ConnectionRequest.recipient)))
@@ -72,14 +131,7 @@ def _people(ids: Sequence[int]) -> dict[int, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def _standing(workspace: Workspace, progress: Sequence[Progress], people: int) -> Standing:
-    states = {each.state for each in progress}
-    worst = next((each for each in (State.PAUSED, State.WAITING, State.READY) if each in states), State.DRAFT)
-    return Standing(
-        workspace,
-        worst,
-        sum(each.connected for each in progress),
-        sum(each.total for each in progress),
-        len(progress),
-        people,
-    )
+def _standing(workspace: Workspace, row: Any, people: int) -> Standing:
+    if row is None:
+        return Standing(workspace, State.DRAFT, 0, 0, 0, people)
+    return Standing(workspace, WORST_LAST[row.worst], int(row.connected), int(row.total), row.workflows, people)

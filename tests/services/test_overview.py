@@ -1,10 +1,13 @@
+from itertools import combinations_with_replacement
+
 import pytest
 
 from app.database import transaction
 from app.models import Health
-from app.services import overview, workflows
+from app.services import overview, workflows, workspaces
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
+from tests.support.statements import counted
 
 STEPS = (("slack", "send_channel_message"), ("hubspot", "create_contact"))
 
@@ -42,3 +45,60 @@ def test_overview_of_nothing(workspace):
     [found] = overview.of([workspace])
 
     assert (found.state, found.total, found.workflows, found.waiting_on) == (workflows.State.DRAFT, 0, 0, 0)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize("healths", list(combinations_with_replacement([None, *Health], 2)))
+def test_overview_says_of_one_workflow_what_its_progress_says(workspace, workflow, healths, version):
+    for number, (slot, health) in enumerate(zip(workflow.slots, healths, strict=True)):
+        if health:
+            change(slot, connection_id=factories.make_connection(workspace, name=f"{number}", health=health).id)
+    change(workflow, version=version)
+
+    [found] = overview.of([workspace])
+
+    progress = workflows.progress_of([workflow])[workflow.id]
+    assert (found.state, found.connected, found.total) == (progress.state, progress.connected, progress.total)
+
+
+def test_overview_asks_as_often_for_twenty_as_for_one_and_for_sums_alone(agency, owner):
+    def statements(clients):
+        for number in range(clients):
+            workspace = factories.make_workspace(agency, f"{clients}, {number}")
+            factories.make_sent(factories.make_workflow(workspace, owner, *STEPS), owner)
+        of_all = workspaces.page(agency, search=f"{clients}, ").items
+        with counted() as found:
+            assert [each.workflows for each in overview.of(of_all)] == [1] * clients
+        assert all("GROUP BY" in each for each in found)
+        return len(found)
+
+    assert statements(1) == statements(20)
+
+
+def test_workflows_of_are_the_newest_first_a_page_at_a_time(workspace, owner, clock, monkeypatch):
+    monkeypatch.setattr("app.services.paging.PAGE", 2)
+    for name in ("First", "Second", "Third"):
+        factories.make_workflow(workspace, owner, *STEPS, name=name)
+        clock.forward(seconds=1)
+
+    def names(page):
+        return [each.workflow.name for each in page.items]
+
+    first = overview.workflows_of(workspace)
+    second = overview.workflows_of(workspace, after=first.older)
+
+    assert (names(first), names(second)) == (["Third", "Second"], ["First"])
+    assert names(overview.workflows_of(workspace, before=second.newer)) == names(first)
+    assert (first.items[0].badge.text, first.items[0].progress.total) == ("Draft", 2)
+
+
+def test_workflows_of_cost_the_same_however_many(agency, owner):
+    def statements(count):
+        workspace = factories.make_workspace(agency, f"With {count}")
+        for number in range(count):
+            factories.make_workflow(workspace, owner, STEPS[0], name=f"Workflow {number}")
+        with counted() as found:
+            assert len(overview.workflows_of(workspace).items) == count
+        return len(found)
+
+    assert statements(1) == statements(20)

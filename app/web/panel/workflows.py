@@ -12,7 +12,7 @@ from app import clock
 from app.errors import Conflict, RateLimited, Refused
 from app.i18n import _, ngettext
 from app.models import Workflow
-from app.services import board, deliveries, node_views, sending, workflows, workspaces
+from app.services import badges, board, deliveries, node_views, sending, workflows, workspaces
 from app.services.sending import Sent
 from app.web.htmx import close_dialog, fragment, is_htmx
 from app.web.panel import bp
@@ -90,13 +90,15 @@ def context_of(workflow: Workflow) -> dict[str, Any]:
     """What `panel/workflows/_workflow.html` needs."""
     at, cursor = clock.now(), _cursor()
     steps = node_views.view(workflow, g.agency, at=at)
+    progress = workflows.progress_of([workflow])[workflow.id]
     numbers = {step.slot.slot.id: step.number for step in reversed(steps)}
     return {
         "workflow": workflow,
         "workspace": workflow.workspace,
         "address": address_of(workflow),
         "poll_url": url_for("panel.show_workflow", **address_of(workflow), **cursor),
-        "progress": workflows.progress_of([workflow])[workflow.id],
+        "progress": progress,
+        "state": badges.of_workflow(progress),
         "unasked": [(numbers[slot.id], workflows.slot_name(slot)) for slot in workflows.unasked(workflow)],
         "nodes": steps,
         "board": board.view(workflow, at=at, **cursor),

@@ -10,6 +10,7 @@ from app.web.htmx import fragment
 from app.web.panel import bp
 from app.web.panel.access import go
 from app.web.panel.forms import NameForm
+from app.web.panel.workflows import url_of as workflow_url
 from app.web.toasts import toast
 
 
@@ -51,14 +52,9 @@ def create_workspace() -> ResponseReturnValue:
 @bp.get("/workspaces/<workspace_id>")
 def show_workspace(workspace_id: str) -> ResponseReturnValue:
     workspace = workspaces.get(g.agency, workspace_id)
-    listed, older = workflows.listed(workspace, after=request.args.get("workflows-after"))
-    return render_template(
-        "panel/workspaces/show.html",
-        workflows=listed,
-        progress=workflows.progress_of(listed),
-        more_workflows=older,
-        **members_context(workspace),
-    )
+    after, before = request.args.get("workflows-after"), request.args.get("workflows-before")
+    listed = overview.workflows_of(workspace, after=after, before=before)
+    return render_template("panel/workspaces/show.html", workflows=listed, **members_context(workspace))
 
 
 @bp.get("/workspaces/<workspace_id>/rename")
@@ -108,7 +104,7 @@ def create_workflow(workspace_id: str) -> ResponseReturnValue:
     made = form.gives(lambda: workflows.create(workspace, form.name.data, by=g.staff))
     if made is None:
         return _new_workflow_dialog(workspace, form)
-    return go(f"{url_of(workspace)}/workflows/{made.public_id}")
+    return go(workflow_url(made))
 
 
 def url_of(workspace: Workspace) -> str:

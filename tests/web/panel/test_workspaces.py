@@ -1,7 +1,7 @@
 import pytest
 
 from app.extensions import db
-from app.services import workflows, workspaces
+from app.services import overview, workflows, workspaces
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import errors, one, page, toasts
@@ -37,7 +37,7 @@ def test_the_list_shows_ones_own_workspaces(agency, maya, tom, sam):
 
 
 def test_the_list_is_paged(agency, maya, monkeypatch):
-    monkeypatch.setattr(workspaces.paging.page, "__kwdefaults__", workspaces.paging.page.__kwdefaults__ | {"size": 2})
+    monkeypatch.setattr("app.services.paging.PAGE", 2)
     for number in range(5):
         factories.make_workspace(agency, f"Client {number}")
 
@@ -183,8 +183,8 @@ def test_adding_a_workflow_leads_to_its_page(maya, workspace, url):
     assert one(page(maya.get(f"{url}/workflows/new", htmx=True)), "form")["hx-post"] == f"{url}/workflows"
     answer = maya.post(f"{url}/workflows", {"name": "New patient intake"}, htmx=True)
 
-    [made], _more = workflows.listed(workspace)
-    assert answer.headers["HX-Redirect"] == f"{url}/workflows/{made.public_id}"
+    [made] = overview.workflows_of(workspace).items
+    assert answer.headers["HX-Redirect"] == f"{url}/workflows/{made.workflow.public_id}"
 
 
 def test_an_archived_workspace_takes_no_workflow(maya, url):
