@@ -66,7 +66,7 @@ def make_agency(name: str = "Northwind Studio") -> Agency:
 
 
 def make_staff(agency: Agency, name: str = "Maya Okafor", *, role: Role = Role.OWNER) -> Staff:
-    email = f"{name.split()[0].lower()}@{agency.slug}.example"
+    email = f"{name.split(maxsplit=1)[0].lower()}@{agency.slug}.example"
     with across_tenants("a test's setting"), transaction() as session:
         staff = Staff(
             agency_id=agency.id,
@@ -132,21 +132,21 @@ def make_sent(
 
 def make_connection(workspace: Workspace, app_key: str = "slack", **changes: Any) -> Connection:
     at = clock.now()
-    values: dict[str, Any] = {
-        "agency_id": workspace.agency_id,
-        "workspace_id": workspace.id,
-        "app_key": app_key,
-        "name": f"{app_key} account",
-        "health": Health.ACTIVE,
-        "issuer": f"https://{app_key}.example",
-        "external_id": secrets.token_hex(8),
-        "account": f"someone@{app_key}.example",
-        "oauth_client": f"shared-{app_key}",
-        "scopes": [],
-        "created_at": at,
-        "updated_at": at,
-    }
     with across_tenants("a test's setting"), transaction() as session:
+        values: dict[str, Any] = {
+            "agency_id": workspace.agency_id,
+            "workspace_id": workspace.id,
+            "app_key": app_key,
+            "name": f"{app_key} account",
+            "health": Health.ACTIVE,
+            "issuer": f"https://{app_key}.example",
+            "external_id": secrets.token_hex(8),
+            "account": f"someone@{app_key}.example",
+            "oauth_client": f"shared-{app_key}",
+            "scopes": [],
+            "created_at": at,
+            "updated_at": at,
+        }
         connection = Connection(**(values | changes))
         session.add(connection)
     return connection

@@ -15,7 +15,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from app import clock, runtime
 from app.catalog.schema import App
 from app.database import across_tenants, acting_for, transaction
-from app.errors import Conflict, ProviderFailed
+from app.errors import Conflict, ProviderFailed, RateLimited
 from app.extensions import db
 from app.i18n import _
 from app.models import Agency, ConnectionRequest, Flow, FlowStatus, Notice, Slot, Status
@@ -25,8 +25,18 @@ from app.oauth.client import ClientCredentials
 from app.oauth.endpoints import Endpoints
 from app.oauth.exchange import exchange
 from app.oauth.faults import Fault, OAuthError
-from app.oauth.identify import identify
-from app.services import audit, bundles, connection_requests, connections, grants, oauth_clients, scopes
+from app.oauth.identify import Identity, identify
+from app.services import (
+    addresses,
+    audit,
+    bundles,
+    connection_requests,
+    connections,
+    counters,
+    grants,
+    oauth_clients,
+    scopes,
+)
 from app.services.audit import Actor
 from app.services.connections import Grant, Narrower
 from app.services.intake import Intake
@@ -34,6 +44,7 @@ from app.services.oauth_clients import UsableClient
 from app.vault import Masked, Place, open_, seal
 
 LIFETIME = timedelta(minutes=15)
+MOST_STARTS = 200  # within that time, of one bundle: it may hold dozens of apps
 VERIFIER = "pkce_verifier"
 
 NOTICES = {Fault.DENIED: Notice.DENIED, Fault.UNAVAILABLE: Notice.TIMEOUT, Fault.LIMITED: Notice.TIMEOUT}
@@ -73,6 +84,12 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
     app = scopes.app_of(asked)
     if asked.status not in (Status.PENDING, Status.DECLINED):
         raise Conflict(_("This app is connected already."))
+    at = clock.now()
+    if not counters.hit(f"flows of {intake.bundle.public_id}", at=at, window=LIFETIME, limit=MOST_STARTS):
+        raise RateLimited(
+            _("Too many tries. Wait a little, then try again."),
+            retry_after=counters.seconds_left(at=at, window=LIFETIME),
+        )
     client = oauth_clients.for_app(intake.agency, app.key)
     if client is None or app.oauth2 is None:
         _set_notice(asked, Notice.UNCONFIGURED)
@@ -220,8 +237,12 @@ def _take(flow: Flow, pairs: list[tuple[str, str]]) -> bool:
         grant = _redeem(flow, app, credentials, endpoints, params, at=at)
     except OAuthError as error:
         _fail(flow, NOTICES.get(error.code, Notice.PROVIDER))
-    else:
+        return True
+    try:
         _settle(flow, app, grant)
+    except Exception:
+        _throw_away(flow, grant, "internal")
+        raise
     return True
 
 
@@ -285,13 +306,8 @@ def _settle(flow: Flow, app: App, grant: Grant) -> None:
         session.refresh(flow)
         asked = flow.asked
         session.refresh(asked)
-        if asked.generation != flow.generation or asked.status not in (
-            Status.PENDING,
-            Status.DECLINED,
-            Status.FULFILLED,
-        ):
-            grants.hold(flow, grant, until=at, at=at)
-            _end(flow, FlowStatus.FAILED, "withdrawn", at=at)
+        if not _is_wanted(asked, flow, app, grant):
+            _throw_away(flow, grant, "withdrawn")
             return
         if lacking := protocol.missing(flow.scopes, grant.scopes, app):
             _hold_partial(flow, grant, lacking, at=at)
@@ -306,18 +322,48 @@ def _settle(flow: Flow, app: App, grant: Grant) -> None:
             asked.extra_scopes = sorted({*(asked.extra_scopes or ()), *narrower.missing})
             _hold_partial(flow, grant, narrower.missing, at=at)
             return
-        connection_requests.fulfil(
-            asked, connection, generation=flow.generation, at=at, by=Actor.client(asked.recipient)
-        )
+        by = Actor.client(asked.recipient)
+        connection_requests.fulfil(asked, connection, generation=flow.generation, at=at, by=by)
+        if grant.identity and is_other_account(asked.expected_account, grant.identity):
+            asked.other_account = True
+            audit.record("request.other_account", asked, by=by, at=at, app=app.key, account=connection.account)
         grants.replace_earlier(flow, at=at)
         _end(flow, FlowStatus.DONE, "connected", at=at)
+
+
+def _is_wanted(asked: ConnectionRequest, flow: Flow, app: App, grant: Grant) -> bool:
+    """Whether a grant may still make a connection: asked of the same person, and open; or of the account connected meanwhile."""
+    if asked.generation != flow.generation:
+        return False
+    if asked.status is not Status.FULFILLED:
+        return asked.status in (Status.PENDING, Status.DECLINED)
+    held, identity = asked.connection, grant.identity
+    if held is None or identity is None or protocol.missing(flow.scopes, grant.scopes, app):
+        return False
+    return (held.issuer, held.external_id) == (identity.issuer, identity.id)
+
+
+def is_other_account(expected: str, identity: Identity) -> bool:
+    """Whether an account is not the address, or not of the domain, that staff expected; one that shows neither is not judged."""
+    shown = next((text.lower() for text in (identity.email, identity.label) if "@" in text), "")
+    if not expected or not shown:
+        return False
+    return shown != expected if "@" in expected else addresses.domain(shown) != expected
+
+
+def _throw_away(flow: Flow, grant: Grant, outcome: str) -> None:
+    """Have a grant given back that makes no connection."""
+    at = clock.now()
+    with transaction() as session:
+        session.refresh(flow)
+        grants.hold(flow, grant, until=at, at=at)
+        _end(flow, FlowStatus.FAILED, outcome, at=at)
 
 
 def _hold_partial(flow: Flow, grant: Grant, lacking: tuple[str, ...], *, at: datetime) -> None:
     """Keep a grant that misses something, sealed and for as long as the flow lives; the card says what is missing."""
     asked = flow.asked
-    if asked.status is not Status.FULFILLED:
-        asked.notice, asked.granted_scopes = Notice.PARTIAL, list(grant.scopes)
+    asked.notice, asked.granted_scopes = Notice.PARTIAL, list(grant.scopes)
     grants.replace_earlier(flow, at=at)
     grants.hold(flow, grant, until=flow.expires_at, at=at)
     _end(flow, FlowStatus.HELD, Notice.PARTIAL, at=at)

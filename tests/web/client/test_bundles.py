@@ -3,9 +3,10 @@ import re
 import pytest
 from sqlalchemy import select
 
+from app.database import transaction
 from app.extensions import db
 from app.models import AuditEvent, Connection, Flow, FlowStatus, Health, Notice, OutboxItem, Secret, Status
-from app.services import connection_requests, grants, link_tokens, secrets, sending
+from app.services import connection_requests, connections, flows, grants, link_tokens, secrets, sending
 from tests import factories
 
 pytestmark = pytest.mark.both_databases
@@ -249,3 +250,63 @@ def test_a_grant_whose_account_can_not_be_told_is_given_back(visitor, asked, per
     flow = db.session.scalars(select(Flow)).one()
     assert flow.grant is not None
     assert db.session.scalars(select(OutboxItem).where(OutboxItem.kind == "grant.discard")).one().key == flow.public_id
+
+
+@pytest.mark.parametrize(
+    ("expected", "is_flagged"),
+    [
+        ("", False),
+        ("client.example", False),
+        ("ann@client.example", False),
+        ("harbordental.example", True),
+        ("bob@client.example", True),
+    ],
+)
+def test_another_account_than_expected_is_flagged_to_staff(visitor, asked, person, expected, is_flagged):
+    with transaction():
+        asked[0].expected_account = expected
+    page = visitor.open(asked[0])
+    visitor.get(page)
+
+    visitor.approve(visitor.start(page, asked[0]), person)
+
+    assert fresh(asked[0]).status is Status.FULFILLED
+    assert asked[0].other_account is is_flagged
+
+
+def test_a_second_flow_with_another_account_makes_no_second_connection(app, visitor, asked, provider):
+    page = visitor.open(asked[0])
+    visitor.get(page)
+    first, second = visitor.start(page, asked[0]), visitor.start(page, asked[0])
+
+    visitor.approve(first, provider.people["ann"])
+    visitor.approve(second, provider.people["ben"])
+
+    assert [each.account for each in db.session.scalars(select(Connection))] == [provider.people["ann"].email]
+    due = db.session.scalars(select(OutboxItem).where(OutboxItem.kind == "grant.discard")).all()
+    assert len(due) == 1
+
+
+def test_a_grant_is_given_back_when_storing_it_fails(visitor, asked, person, monkeypatch):
+    def fail(*_args, **_more):
+        raise RuntimeError("the disk is full")
+
+    page = visitor.open(asked[0])
+    visitor.get(page)
+    started = visitor.start(page, asked[0])
+    monkeypatch.setattr(connections, "store", fail)
+    visitor.web.application.testing = False
+
+    assert visitor.approve(started, person).status_code == 500
+    assert fresh(asked[0]).status is Status.PENDING
+    flow = db.session.scalars(select(Flow)).one()
+    assert (flow.status, flow.outcome) == (FlowStatus.FAILED, "internal")
+    assert db.session.scalars(select(OutboxItem).where(OutboxItem.kind == "grant.discard")).one().key == flow.public_id
+
+
+def test_flows_of_a_bundle_are_counted(visitor, asked, monkeypatch):
+    monkeypatch.setattr(flows, "MOST_STARTS", 2)
+    page = visitor.open(asked[0])
+    visitor.get(page)
+
+    assert [visitor.start(page, asked[0]).status_code for _ in range(3)] == [200, 200, 429]
