@@ -42,7 +42,7 @@ def load_keyring(folder: Path, setting: str | None = None, *, may_create: bool =
     An empty folder gets its first key, unless `may_create` is false because data exists that another key sealed.
     """
     if setting:
-        keys = [_decoded(part, "GATEHOUSE_VAULT_KEYS") for part in setting.replace(",", " ").split()]
+        keys = [_decoded(part, "GATEHOUSE_VAULT_KEYS") for part in setting.replace(",", " ").split() or [""]]
         return Keyring(key_id(keys[0]), {key_id(key): key for key in keys})
     files = sorted(folder.glob("vault-*.key"), reverse=True)
     if not files:
@@ -51,7 +51,7 @@ def load_keyring(folder: Path, setting: str | None = None, *, may_create: bool =
                 f"There is no vault key in {folder}, and data exists that one sealed: restore the key files."
             )
         files = [_create(folder, "vault-0001.key")]
-    keys = [_decoded(path.read_text(encoding="ascii"), path.name) for path in files]
+    keys = [_read(path) for path in files]
     return Keyring(key_id(keys[0]), {key_id(key): key for key in keys})
 
 
@@ -66,7 +66,7 @@ def load_secret_key(folder: Path, setting: str | None = None, *, may_create: boo
                 f"There is no {path.name} in {folder}, and data exists that it signed: restore the key files."
             )
         _create(folder, path.name)
-    return _decoded(path.read_text(encoding="ascii"), path.name)
+    return _read(path)
 
 
 def _create(folder: Path, name: str) -> Path:
@@ -86,6 +86,13 @@ def _create(folder: Path, name: str) -> Path:
     finally:
         draft.unlink()
     return path
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return _decoded(path.read_text(encoding="ascii", errors="replace"), path.name)
+    except OSError as error:
+        raise KeysUnusable(f"The key file {path} can't be read: {error.strerror}.") from None
 
 
 def _decoded(text: str, where: str) -> bytes:
