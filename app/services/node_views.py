@@ -13,7 +13,7 @@ from app.extensions import db
 from app.models import Agency, Connection, ConnectionRequest, Kind, Node, Slot, Source, Status, Workflow
 from app.services import badges, oauth_clients, scopes, slots
 from app.services.badges import Badge
-from app.services.oauth_clients import Readiness
+from app.services.oauth_clients import AppState, Readiness
 from app.services.scopes import Permission
 
 STANDING = (Status.QUEUED, Status.PENDING, Status.DECLINED)
@@ -117,7 +117,7 @@ def _slots(workflow: Workflow, agency: Agency, *, at: datetime) -> dict[int, Slo
             stage,
             badges.of_slot(slot, asked, lacks=bool(missing), at=at),
             asked,
-            _unfit(states[app.key].readiness),
+            _unfit(states.get(app.key)),
             [Permission(scope, app.scope_label(scope), is_missing=True) for scope in missing],
             []
             if stage is Stage.CONNECTED
@@ -159,9 +159,10 @@ def _stage(slot: Slot, asked: ConnectionRequest | None, *, lacks: bool) -> Stage
     return stages[slot.source]
 
 
-def _unfit(readiness: Readiness) -> Unfit | None:
+def _unfit(state: AppState | None) -> Unfit | None:
+    """Why; an app without a state has left the catalog."""
     reasons = {Readiness.API_KEY: Unfit.API_KEY, Readiness.NEEDS_CLIENT: Unfit.NO_CLIENT}
-    return reasons.get(readiness)
+    return reasons.get(state.readiness) if state else Unfit.API_KEY
 
 
 def wanted(slot: Slot) -> list[Permission]:

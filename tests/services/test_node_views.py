@@ -119,3 +119,13 @@ def test_view_asks_as_often_for_twenty_as_for_one(workspace, agency, owner):
         return len(found)
 
     assert statements(1) == statements(20)
+
+
+def test_an_app_that_left_the_catalog_is_still_shown_but_not_asked_for(workflow, agency):
+    slack = workflow.slots[0]
+    change(slack, app_key="gone-app")
+    change(workflow.nodes[0], app_key="gone-app")
+
+    found = seen(workflow, agency)[0]
+
+    assert (found.app.name, found.slot.unfit) == ("Gone App", Unfit.API_KEY)
