@@ -8,9 +8,9 @@ from app import clock, runtime
 from app.database import transaction
 from app.errors import Conflict, Refused
 from app.i18n import _
-from app.models import Staff
 from app.services import agencies, counters, limits
 from app.services.audit import Actor
+from app.services.staff_passwords import Proven
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: nothing in it is mistaken for something else
 WINDOW = timedelta(minutes=15)
@@ -49,14 +49,14 @@ def create(
     password: str,
     support_email: str | None = None,
     sender_address: str | None = None,
-) -> Staff:
-    """Make the first agency, once; its owner is returned. The caller has verified the code."""
+) -> Proven:
+    """Make the first agency, once; its owner, who may enter, is returned. The caller has verified the code."""
     at = clock.now()
     with transaction():
         first = counters.hit("set-up", at=at, window=EVER, limit=1)  # one row, so that two at once are one
         if not first or not is_needed():
             raise Conflict(_("This installation has been set up already."))
-        return agencies.create(
+        owner = agencies.create(
             name=name,
             owner_name=owner_name,
             owner_email=owner_email,
@@ -65,3 +65,4 @@ def create(
             sender_address=sender_address,
             by=Actor("staff", owner_email.strip().lower()),
         )
+        return Proven(owner, owner.password_hash)

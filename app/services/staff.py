@@ -1,8 +1,8 @@
 """The agency's own people: who they are, what they may do, and that there is always an owner."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -12,11 +12,10 @@ from app.errors import Conflict, Forbidden, NotFound, Refused
 from app.extensions import db
 from app.i18n import _, lazy_gettext
 from app.models import Agency, Role, Staff, StaffSession
-from app.services import addresses, audit, limits, paging, passwords
+from app.services import addresses, audit, paging, passwords
 from app.services.paging import Page
 from app.vault import Masked
 
-WINDOW, TRIES = timedelta(minutes=15), 10
 ADDRESS_TAKEN = lazy_gettext("Somebody signs in with this address already.")
 
 
@@ -85,7 +84,7 @@ def disable(agency: Agency, public_id: str, *, by: Staff) -> None:
             raise Conflict(_("This person's access is disabled already."))
         _keep_an_owner(session, person)
         person.disabled_at = at
-        _end_sessions(session, person)
+        end_sessions(session, person)
         audit.record("staff.disabled", person, by=by, at=at)
 
 
@@ -108,7 +107,7 @@ def _renew(agency: Agency, public_id: str, *, act: str, by: Staff) -> Masked:
         if bool(person.disabled_at) is not enables:
             raise Conflict(_("Somebody else has changed this person meanwhile."))
         person.password_hash, person.disabled_at = stored, None
-        _end_sessions(session, person)
+        end_sessions(session, person)
         audit.record(act, person, by=by, at=at)
     return password
 
@@ -122,42 +121,6 @@ def rename(person: Staff, name: str) -> None:
             audit.record("staff.renamed", person, by=person, at=at, name=name)
 
 
-def change_password(person: Staff, *, current: str, new: str) -> None:
-    """Change one's own password and end all of one's sessions; the caller starts a fresh one."""
-    at = clock.now()
-    limits.spend(f"password of {person.public_id}", at=at, window=WINDOW, limit=TRIES)
-    if not passwords.matches(person.password_hash, current):
-        raise Refused(_("This is not your current password."), field="current")
-    _set_password(person, new, at)
-
-
-def choose_first_password(person: Staff, new: str) -> None:
-    """Set one's own password in place of a one-time one, and end all of one's sessions."""
-    if not passwords.is_one_time(person.password_hash):
-        raise Conflict(_("You have chosen your password already. Change it on your account page."))
-    _set_password(person, new, clock.now())
-
-
-def _set_password(person: Staff, new: str, at: datetime) -> None:
-    passwords.check(new, field="new")
-    if passwords.matches(person.password_hash, new):
-        raise Refused(_("This is the password that you have now."), field="new")
-    stored = passwords.hashed(new)
-    with transaction() as session:
-        person.password_hash = stored
-        _end_sessions(session, person)
-        audit.record("staff.password_changed", person, by=person, at=at)
-
-
-def rehash(person: Staff, password: str) -> None:
-    """Store the same password under the parameters in force, unless it was changed meanwhile."""
-    before, stored = person.password_hash, passwords.hashed(password)
-    with transaction() as session:
-        session.execute(
-            update(Staff).where(Staff.id == person.id, Staff.password_hash == before).values(password_hash=stored)
-        )
-
-
 def _check_role(role: Role, by: Staff) -> None:
     if role not in roles_for(by):
         raise Refused(_("Only an owner can make somebody an owner."), field="role")
@@ -165,7 +128,7 @@ def _check_role(role: Role, by: Staff) -> None:
 
 def _locked(session: Session, agency: Agency, public_id: str, *, by: Staff) -> Staff:
     """The person to change. Changes of one agency's people wait for each other, so that two owners can't unmake each other."""
-    session.execute(select(Agency.id).where(Agency.id == agency.id).with_for_update())
+    session.execute(select(Agency.id).where(Agency.id == agency.id).with_for_update(key_share=True))
     session.refresh(by)
     person = get(agency, public_id)
     if by.disabled_at or not may_change(by, person):
@@ -188,8 +151,10 @@ def _keep_an_owner(session: Session, person: Staff) -> None:
         raise Conflict(_("An agency needs an owner: make somebody else an owner first."))
 
 
-def _end_sessions(session: Session, person: Staff) -> None:
-    session.execute(delete(StaffSession).where(StaffSession.staff_id == person.id))
+def end_sessions(session: Session, person: Staff) -> int:
+    """Sign a person out everywhere, as part of what their caller does; returns of how many browsers."""
+    ended = session.execute(delete(StaffSession).where(StaffSession.staff_id == person.id))
+    return int(ended.rowcount)  # type: ignore[attr-defined]
 
 
 def last_seen(people: list[Staff]) -> dict[int, datetime]:

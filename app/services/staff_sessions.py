@@ -11,8 +11,9 @@ from app.errors import Refused
 from app.extensions import db
 from app.i18n import _
 from app.models import Staff, StaffSession
-from app.services import addresses, audit, counters, limits, passwords, staff
+from app.services import addresses, audit, counters, limits, passwords, staff_passwords
 from app.services.audit import Actor
+from app.services.staff_passwords import Proven
 
 IDLE, LONGEST = timedelta(hours=2), timedelta(hours=12)
 TOUCH = timedelta(minutes=1)  # how exactly the last sign of life is kept
@@ -23,18 +24,16 @@ FAMILIAR = timedelta(days=30)
 NO_LIMIT = 2**31 - 1
 
 
-def authenticate(email: str, password: str) -> Staff:
+def authenticate(email: str, password: str) -> Proven:
     """The person who signs in with these; Refused in the same words and the same time whatever is wrong; RateLimited."""
     at = clock.now()
     address = addresses.normalise(email)
     _spend_try(address, at)
     with across_tenants("whoever signs in is of no tenant yet"):
         person = db.session.scalar(select(Staff).where(Staff.email == address).options(joinedload(Staff.agency)))
-        stored = person.password_hash if person else None
-        if passwords.matches(stored, password) and person and _may_enter(person, at):
-            if passwords.is_outdated(person.password_hash):
-                staff.rehash(person, password)
-            return person
+        known = Proven(person, person.password_hash) if person else None
+        if passwords.matches(known.stored if known else None, password) and known and _may_enter(known, at):
+            return staff_passwords.rehash(known, password) if passwords.is_outdated(known.stored) else known
         _note_failure(address, at)
     raise Refused(_("This e-mail address and password do not match."))
 
@@ -56,8 +55,8 @@ def _familiar(address: str) -> str:
     return f"signed in as {limits.digest(address)} from {limits.visitor()}"
 
 
-def _may_enter(person: Staff, at: datetime) -> bool:
-    return person.disabled_at is None and not passwords.is_lapsed(person.password_hash, at)
+def _may_enter(known: Proven, at: datetime) -> bool:
+    return known.person.disabled_at is None and not passwords.is_lapsed(known.stored, at)
 
 
 def _note_failure(address: str, at: datetime) -> None:
@@ -70,10 +69,15 @@ def _note_failure(address: str, at: datetime) -> None:
             counters.hit("sign-in as nobody", at=at, window=timedelta(days=1), limit=NO_LIMIT)
 
 
-def start(person: Staff, *, id_hash: bytes, user_agent: str = "", replacing: bytes | None = None) -> None:
-    """Begin a session under the hash of a fresh id, and end the one that this browser had."""
-    at = clock.now()
+def start(proven: Proven, *, id_hash: bytes, user_agent: str = "", replacing: bytes | None = None) -> None:
+    """Begin a session under the hash of a fresh id, and end the one that this browser had.
+
+    Conflict if the password that was proven is not theirs any more: a reset ends this sign-in like all others.
+    """
+    at, person = clock.now(), proven.person
     with acting_for(person.agency_id), transaction() as session:
+        if session.scalar(select(Staff.id).where(proven.holds).with_for_update(read=True)) is None:
+            raise staff_passwords.outdated()
         if replacing:
             session.execute(delete(StaffSession).where(StaffSession.id_hash == replacing))
         _make_room(session, person, at)

@@ -34,7 +34,7 @@ def test_create_prints_what_it_made(app, run, flag):
     assert made["sign_in"] == "http://localhost/panel/sign-in"
     assert factories.PASSWORD not in result.output
     with app.app_context():
-        assert staff_sessions.authenticate("maya@northwind.example", factories.PASSWORD).name == "Maya Okafor"
+        assert staff_sessions.authenticate("maya@northwind.example", factories.PASSWORD).person.name == "Maya Okafor"
 
 
 def test_create_names_the_owner_after_their_address_if_it_must(app, run):

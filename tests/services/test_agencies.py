@@ -31,7 +31,7 @@ def test_create_makes_an_agency_and_its_owner():
     assert (owner.agency.name, owner.agency.sender_name) == ("Northwind Studio", "Northwind Studio")
     assert owner.agency.support_email == owner.email
     assert owner.agency.sender_address is None
-    assert staff_sessions.authenticate(owner.email, factories.PASSWORD).id == owner.id
+    assert staff_sessions.authenticate(owner.email, factories.PASSWORD).person.id == owner.id
     with across_tenants("a test looks"):
         rows = db.session.scalars(
             select(AuditEvent).where(AuditEvent.agency_id == owner.agency_id).order_by(AuditEvent.id)

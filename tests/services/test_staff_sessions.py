@@ -1,15 +1,18 @@
 import hashlib
 import itertools
 import secrets
+import threading
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
 
-from app.errors import RateLimited, Refused
+from app.database import acting_for
+from app.errors import Conflict, RateLimited, Refused
 from app.extensions import db
-from app.models import AuditEvent, Role, StaffSession
+from app.models import Agency, AuditEvent, Role, Staff, StaffSession
 from app.services import passwords, staff, staff_sessions
+from app.services.staff_passwords import Proven
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.statements import counted
@@ -21,9 +24,9 @@ def fresh_id():
     return hashlib.sha256(secrets.token_bytes(8)).digest()
 
 
-def began(person, **more):
-    id_hash = fresh_id()
-    staff_sessions.start(person, id_hash=id_hash, **more)
+def began(person, *, id_hash=None, **more):
+    id_hash = id_hash or fresh_id()
+    staff_sessions.start(Proven(person, person.password_hash), id_hash=id_hash, **more)
     return id_hash
 
 
@@ -34,7 +37,7 @@ def audited(kind):
 def test_authenticate_finds_the_person_however_they_write_their_address(owner):
     found = staff_sessions.authenticate(f"  {owner.email.upper()} ", factories.PASSWORD)
 
-    assert found.id == owner.id
+    assert found.person.id == owner.id
 
 
 def test_authenticate_refuses_a_wrong_password_and_nobody_in_the_same_words(owner):
@@ -75,7 +78,7 @@ def test_authenticate_takes_a_one_time_password_for_seven_days(owner, clock):
         owner.agency, name="Ines", email=f"ines@{owner.agency.slug}.example", role=Role.MEMBER, by=owner
     )
     clock.forward(days=6, hours=23)
-    assert staff_sessions.authenticate(person.email, password.reveal()).id == person.id
+    assert staff_sessions.authenticate(person.email, password.reveal()).person.id == person.id
 
     clock.forward(hours=1)
     with pytest.raises(Refused, match="do not match"):
@@ -133,7 +136,7 @@ def test_authenticate_lets_nobodys_wrong_tries_shut_the_owner_out(owner, clock):
             staff_sessions.authenticate(owner.email, "not the password")
 
     come_from(here)
-    assert staff_sessions.authenticate(owner.email, factories.PASSWORD).id == owner.id
+    assert staff_sessions.authenticate(owner.email, factories.PASSWORD).person.id == owner.id
 
 
 def test_authenticate_stops_a_visitor_who_tries_many_addresses(owner, clock):
@@ -159,7 +162,7 @@ def test_authenticate_stops_many_visitors_at_one_account_but_not_a_familiar_one(
     with pytest.raises(RateLimited):
         staff_sessions.authenticate(email, factories.PASSWORD)
     come_from(home)
-    assert staff_sessions.authenticate(owner.email, factories.PASSWORD).id == owner.id
+    assert staff_sessions.authenticate(owner.email, factories.PASSWORD).person.id == owner.id
 
 
 def test_resume_finds_the_person_and_their_agency(owner):
@@ -220,6 +223,48 @@ def test_resume_ends_with_the_persons_access(owner, teammate):
     id_hash = began(teammate)
     staff.disable(owner.agency, teammate.public_id, by=owner)
 
+    assert staff_sessions.resume(id_hash) is None
+
+
+def test_start_lets_nobody_in_whose_password_was_reset_since_they_proved_it(agency, owner, teammate):
+    proven = staff_sessions.authenticate(teammate.email, factories.PASSWORD)
+    staff.renew_password(agency, teammate.public_id, by=owner)
+
+    with pytest.raises(Conflict, match="Your password was changed meanwhile"):
+        staff_sessions.start(proven, id_hash=fresh_id())
+
+    assert staff_sessions.of(teammate) == []
+
+
+def test_start_lets_nobody_in_who_was_disabled_since(agency, owner, teammate):
+    proven = staff_sessions.authenticate(teammate.email, factories.PASSWORD)
+    staff.disable(agency, teammate.public_id, by=owner)
+
+    with pytest.raises(Conflict):
+        staff_sessions.start(proven, id_hash=fresh_id())
+
+
+def test_start_and_a_reset_at_once_both_come_to_their_end(app, agency, owner, teammate, monkeypatch):
+    """The reset waits for the sign-in, which needs the agency's row for its own."""
+    ids, room, answers = (agency.id, owner.id, teammate.public_id), staff_sessions._make_room, []
+
+    def reset():
+        with app.app_context(), acting_for(ids[0]):
+            staff.renew_password(db.session.get_one(Agency, ids[0]), ids[2], by=db.session.get_one(Staff, ids[1]))
+            answers.append("reset")
+
+    other = threading.Thread(target=reset)
+
+    def make_room(*given):
+        other.start()
+        other.join(0.5)
+        room(*given)
+
+    monkeypatch.setattr(staff_sessions, "_make_room", make_room)
+    id_hash = began(teammate)
+    other.join(20)
+
+    assert answers == ["reset"]
     assert staff_sessions.resume(id_hash) is None
 
 
@@ -287,7 +332,7 @@ def test_end_all_signs_out_everywhere_and_nobody_else(owner, teammate):
 
 def test_a_session_is_stored_as_a_hash_alone(owner):
     session_id = secrets.token_urlsafe(32)
-    staff_sessions.start(owner, id_hash=hashlib.sha256(session_id.encode()).digest())
+    began(owner, id_hash=hashlib.sha256(session_id.encode()).digest())
 
     row = db.session.scalars(select(StaffSession)).one()
     assert row.id_hash != session_id.encode()

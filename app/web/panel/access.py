@@ -11,8 +11,8 @@ from app.database import enter_tenant
 from app.errors import Forbidden, NotFound
 from app.extensions import db
 from app.i18n import _
-from app.models import Staff
 from app.services import passwords, staff_sessions
+from app.services.staff_passwords import Proven
 from app.web.htmx import hx_redirect, is_htmx, is_poll
 from app.web.panel import destinations
 from app.web.sessions import current_session
@@ -57,13 +57,13 @@ def go(url: str) -> ResponseReturnValue:
     return hx_redirect(url) if is_htmx() else redirect(url, 303)
 
 
-def enter(person: Staff) -> None:
+def enter(proven: Proven) -> None:
     """Sign a person in at this browser, under an id that nobody knew before."""
     browser = current_session()
     before = None if browser.is_new else browser.id_hash
     browser.rotate()
     agent = request.headers.get("User-Agent", "")
-    staff_sessions.start(person, id_hash=browser.id_hash, user_agent=agent, replacing=before)
+    staff_sessions.start(proven, id_hash=browser.id_hash, user_agent=agent, replacing=before)
 
 
 def require_manager() -> None:

@@ -2,7 +2,7 @@ from flask import Response, g, make_response, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from app.i18n import _
-from app.services import staff, staff_sessions
+from app.services import staff, staff_passwords, staff_sessions
 from app.web.panel import bp
 from app.web.panel.access import enter
 from app.web.panel.forms import ChosenPasswordForm, NameForm, PasswordForm
@@ -48,9 +48,10 @@ def rename_self() -> ResponseReturnValue:
 @bp.post("/account/password")
 def change_password() -> ResponseReturnValue:
     form = PasswordForm()
-    if not form.does(lambda: staff.change_password(g.staff, current=form.current.data, new=form.new.data)):
+    proven = form.gives(lambda: staff_passwords.change(g.staff, current=form.current.data, new=form.new.data))
+    if proven is None:
         return _page(password_form=form)
-    enter(g.staff)
+    enter(proven)
     toast(_("Changed your password"), _("You are signed out everywhere else."))
     return redirect(url_for("panel.show_account"), 303)
 
@@ -71,9 +72,10 @@ def choose_password() -> ResponseReturnValue:
 @bp.post("/choose-password")
 def save_chosen_password() -> ResponseReturnValue:
     form = ChosenPasswordForm()
-    if not form.does(lambda: staff.choose_first_password(g.staff, form.new.data)):
+    proven = form.gives(lambda: staff_passwords.choose_first(g.staff, form.new.data))
+    if proven is None:
         return _choosing(form, form.status)
-    enter(g.staff)
+    enter(proven)
     toast(_("This is your password from now on"))
     return redirect(start_url(), 303)
 

@@ -53,10 +53,10 @@ def create_agency() -> ResponseReturnValue:
     form.validate()
     if not _code_is_right(form) or form.errors:
         return _page(form, form.status)
-    owner = form.gives(lambda: setup.create(**_given(form)))
-    if owner is None:
+    proven = form.gives(lambda: setup.create(**_given(form)))
+    if proven is None:
         return _page(form, form.status)
-    enter(owner)
+    enter(proven)
     return redirect(start_url(), 303)
 
 

@@ -22,10 +22,10 @@ def sign_in() -> ResponseReturnValue:
 @bp.post("/sign-in")
 def submit_sign_in() -> ResponseReturnValue:
     form = SignInForm()
-    person = form.gives(lambda: staff_sessions.authenticate(form.email.data, form.password.data))
-    if person is None:
+    proven = form.gives(lambda: staff_sessions.authenticate(form.email.data, form.password.data))
+    if proven is None:
         return _page(form, form.status)
-    enter(person)
+    enter(proven)
     return redirect(destinations.url_of(request.args.get("to")) or start_url(), 303)
 
 

@@ -1,6 +1,9 @@
 import pytest
 
-from app.services import staff_sessions
+from app.database import acting_for
+from app.extensions import db
+from app.models import Agency, Staff
+from app.services import passwords, staff, staff_sessions
 from app.web.panel.account import browser_name
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
@@ -72,6 +75,27 @@ def test_a_bad_password_is_told_at_its_field_and_shown_nowhere(maya, changes, fo
     assert errors(answer) == found
     assert factories.PASSWORD not in answer.text
     assert "not the password" not in answer.text
+
+
+def test_a_change_that_a_reset_overtakes_leaves_the_reset_and_nobody_signed_in(
+    app, tom, agency, owner, teammate, monkeypatch
+):
+    agency_id, owner_id, key, real = agency.id, owner.id, teammate.public_id, passwords.hashed
+
+    def hashed(password):
+        monkeypatch.setattr(passwords, "hashed", real)
+        with app.app_context(), acting_for(agency_id):
+            staff.renew_password(db.session.get_one(Agency, agency_id), key, by=db.session.get_one(Staff, owner_id))
+        return real(password)
+
+    monkeypatch.setattr(passwords, "hashed", hashed)
+    answer = changing(tom)
+
+    assert answer.status_code == 409
+    assert "Your password was changed meanwhile. Sign in with the new one." in answer.text
+    assert tom.get("/panel/").status_code == 303
+    db.session.rollback()
+    assert passwords.is_one_time(teammate.password_hash)
 
 
 def test_the_current_password_can_not_be_guessed(maya):

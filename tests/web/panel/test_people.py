@@ -50,7 +50,7 @@ def test_adding_a_person_shows_a_password_once_that_works(app, maya, agency):
     assert "people-changed" in toasts(answer)
     assert answer.headers["Cache-Control"] == "no-store"
     assert password not in maya.get("/panel/people").text
-    assert staff_sessions.authenticate(f"lena@{agency.slug}.example", password).name == "Lena Fischer"
+    assert staff_sessions.authenticate(f"lena@{agency.slug}.example", password).person.name == "Lena Fischer"
 
 
 @pytest.mark.parametrize(
