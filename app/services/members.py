@@ -43,13 +43,6 @@ def get(workspace: Workspace, public_id: str) -> Member:
     return found
 
 
-def with_address(workspace: Workspace, email: str) -> Member | None:
-    """The present member of that (normalised) address."""
-    return db.session.scalar(
-        select(Member).where(Member.workspace_id == workspace.id, Member.email == email, Member.removed_at.is_(None))
-    )
-
-
 def add(workspace: Workspace, *, name: str, email: str, by: Staff) -> Member:
     """Give a person of the client a portal login; what they are sent from now on leads to the portal."""
     at, name, email = clock.now(), addresses.clean_name(name), addresses.normalise(email)

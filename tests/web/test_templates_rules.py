@@ -27,6 +27,8 @@ WORD = re.compile(r"[^\W\d_]{2,}")
 UNTRANSLATED = {"Gatehouse", "Zendesk"}  # names are the same in every language
 FORM = re.compile(r"<form\b[^>]*method=\"post\".*?</form>", re.DOTALL | re.IGNORECASE)
 TOKEN = re.compile(r"csrf_field\(\)|hidden_tag\(|csrf_token")
+IMPORT = re.compile(r"\{%-? from \"[^\"]+\" import ([^%]+?) -?%\}")
+MACRO = re.compile(r"\{%-? macro (\w+)\(")
 
 
 def faults(text: str) -> list[str]:
@@ -97,6 +99,23 @@ def test_faults_sees_what_is_forbidden(text):
 )
 def test_faults_lets_the_rest_be(text):
     assert faults(text) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(TEMPLATES).as_posix())
+def test_every_macro_that_is_imported_is_called(path):
+    text = path.read_text(encoding="utf-8")
+    names = [name.split()[-1] for each in IMPORT.findall(text) for name in each.split(",")]
+
+    assert [name for name in names if not re.search(rf"\b{name}\(", text)] == []
+
+
+def test_every_macro_has_a_caller():
+    texts = [path.read_text(encoding="utf-8") for path in TEMPLATES.rglob("*.html")]
+    macros = {name for text in texts for name in MACRO.findall(text)}
+    rest = MACRO.sub("", "".join(texts))
+
+    assert macros
+    assert {name for name in macros if not re.search(rf"\b{name}\(", rest)} == set()
 
 
 def test_every_template_is_escaped():

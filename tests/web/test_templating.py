@@ -6,7 +6,7 @@ import time_machine
 from bs4 import BeautifulSoup
 from flask import render_template_string
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, RadioField, SelectField, StringField
+from wtforms import BooleanField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 
 from app.web.templating import monogram, tone, wait
@@ -19,7 +19,6 @@ class Form(FlaskForm):
     email = StringField("Recipient email")
     role = SelectField("Role", choices=[SelectChoice("member", "Member")])
     hand_over = BooleanField("Clients may hand over")
-    where = RadioField("Where it lives", choices=[SelectChoice("here", "Here")])
 
 
 @pytest.fixture(scope="module")
