@@ -3,9 +3,13 @@
 import os
 
 from app import create_app
-from app.worker import start_embedded
+from app.config import ConfigError
 
 app = create_app()
 
-if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn") and app.config["GATEHOUSE"].worker == "embedded":
-    start_embedded(app)
+_by_gunicorn = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
+if _by_gunicorn and "GATEHOUSE_GUNICORN_HOOKS" not in os.environ and app.config["GATEHOUSE"].worker == "embedded":
+    raise ConfigError(
+        "gunicorn has not read gunicorn.conf.py, which runs the embedded worker: "
+        "leave out -c, or set GATEHOUSE_WORKER=external and run flask worker."
+    )

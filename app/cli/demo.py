@@ -40,7 +40,9 @@ def command(*, reset: bool) -> None:
     worker = start_embedded(app)
     _serve_beside(sandbox, sandbox_port)
     introduction = demo_data.introduction(f"http://localhost:{port}", f"http://127.0.0.1:{sandbox_port}")
-    serving.run(app, host="127.0.0.1", port=port, listening=lambda: click.echo(introduction))
+    serving.run(
+        app, host="127.0.0.1", port=port, listening=lambda: click.echo(introduction), stopping=worker.ask_to_stop
+    )
     worker.stop()
 
 

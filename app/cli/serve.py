@@ -31,6 +31,7 @@ def command(host: str, port: int, threads: int) -> None:
         if code:
             click.echo(f"Nobody has set it up yet. The set-up code is {code}")
 
-    serving.run(app, host=host, port=port, threads=threads, listening=listening)
+    stopping = worker.ask_to_stop if worker else lambda: None
+    serving.run(app, host=host, port=port, threads=threads, listening=listening, stopping=stopping)
     if worker:
         worker.stop()

@@ -12,22 +12,34 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 
 THREADS = 16
-GRACE = 25.0  # seconds for requests in flight; the worker has its own
+GRACE = 25.0  # seconds for requests in flight; the worker's run beside them
 
 
-def run(app: Flask, *, host: str, port: int, listening: Callable[[], None], threads: int = THREADS) -> None:
-    """Serve until SIGTERM or SIGINT; `listening` is called once connections are accepted."""
-    stopping = threading.Event()
+def run(
+    app: Flask,
+    *,
+    host: str,
+    port: int,
+    listening: Callable[[], None],
+    stopping: Callable[[], None],
+    threads: int = THREADS,
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    `listening` is called once connections are accepted, `stopping` before requests in flight are waited for.
+    """
+    asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda *_: asked.set())
     sockets: dict[int, object] = {}
     # How far proxies are trusted is the application's setting, so waitress keeps out of it.
     server = waitress.create_server(
         app, map=sockets, host=host, port=port, threads=threads, ident=None, clear_untrusted_proxy_headers=False
     )
     listening()
-    while not stopping.is_set():
+    while not asked.is_set():
         _turn(sockets, 1.0)
+    stopping()
     for listener in [each for each in sockets.values() if isinstance(each, BaseWSGIServer)]:
         listener.del_channel()
         listener.socket.close()

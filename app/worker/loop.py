@@ -33,6 +33,7 @@ class Worker:
     ) -> None:
         self._app, self._handlers, self._patience = app, handlers, patience
         self._stopping = threading.Event()
+        self._asked: float | None = None
         self._turns = Turns(app, self._stopping)
         self._watch = leases.Watch(patience)
         self._chores = chores.of(self._watch)
@@ -57,12 +58,12 @@ class Worker:
     def stop(self, grace: float = GRACE) -> bool:
         """Finish what is in hand and begin nothing more; false if that took longer than `grace` seconds.
 
-        What is then still in hand is taken over by another worker, as after a crash.
+        They count from when it was first asked to stop. What is then still in hand is taken over by another worker, as after a crash.
         """
-        self._stopping.set()
+        self.ask_to_stop()
         for waker in self._wakers:
             waker.set()
-        deadline = time.monotonic() + grace
+        deadline = (self._asked or time.monotonic()) + grace
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
@@ -72,7 +73,8 @@ class Worker:
         self._stopping.wait()
 
     def ask_to_stop(self) -> None:
-        """Let `wait` and `run_once` return soon; safe in a signal handler."""
+        """Have it begin nothing more, and `wait` and `run_once` return soon; safe in a signal handler."""
+        self._asked = self._asked or time.monotonic()
         self._stopping.set()
 
     def run_once(self) -> None:

@@ -171,6 +171,26 @@ def test_stop_does_not_wait_longer_than_its_grace(put, started):
     go_on.set()
 
 
+def test_the_time_for_stopping_counts_from_when_it_was_asked(put, started):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def do(_item):
+        begun.set()
+        go_on.wait(10)
+
+    put("a")
+    worker = started(handler(do))
+    begun.wait(10)
+    worker.ask_to_stop()
+    time.sleep(0.5)
+    before = time.monotonic()
+
+    assert not worker.stop(0.6)
+
+    assert time.monotonic() - before < 0.4
+    go_on.set()
+
+
 def test_an_idle_worker_writes_nothing_and_asks_little(app, started, monkeypatch):
     monkeypatch.setattr(loop, "POLL", 0.02)
     written, asked = [], []

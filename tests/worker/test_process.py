@@ -17,7 +17,8 @@ from app import clock
 from app.database import across_tenants, transaction
 from app.models import OutboxItem, OutboxState
 from app.worker import Worker
-from tests.support.processes import LOOPBACK, ROOT, end, environment, free_port
+from tests.support.processes import LOOPBACK, ROOT, ProcessFailed, end, environment, free_port, running
+from tests.support.servers import answers
 from tests.worker.conftest import PRIYA
 
 FLASK = (sys.executable, "-m", "flask", "--app", "wsgi")
@@ -161,6 +162,41 @@ def test_serve_says_where_it_is_and_finishes_the_mail_in_flight(env, send, item,
     smtp.inbox.wait_for(1)
 
 
+GUNICORN = (sys.executable, "-m", "gunicorn", "wsgi:app")
+
+
+@contextlib.contextmanager
+def gunicorn(*args, env):
+    port = free_port()
+    command = [*GUNICORN, "--bind", f"{LOOPBACK}:{port}", *args]
+    with running(command, ready=lambda: answers(f"http://{LOOPBACK}:{port}/healthz"), env=env, timeout=60) as started:
+        yield started
+
+
+@pytest.mark.parametrize("options", [["--workers", "2"], ["--preload"]])
+def test_gunicorn_sends_mail_and_finishes_the_one_in_flight(env, send, item, smtp, options):
+    smtp.fault("BODY", 2.0)
+    with gunicorn(*options, env=env) as server:
+        bundle = send()
+        wait_for(lambda: item(bundle).state is OutboxState.TRANSMITTING)
+        server.process.terminate()
+        assert server.process.wait(30) == 0, server.output()
+
+    assert item(bundle).state is OutboxState.DONE, server.output()
+    smtp.inbox.wait_for(1, quiet=0.2)
+
+
+def test_gunicorn_without_our_hooks_does_not_start_rather_than_hold_mail_back(env, tmp_path):
+    (tmp_path / "own.py").write_text("threads = 8\n")
+
+    refusal = pytest.raises(ProcessFailed, match=r"gunicorn has not read gunicorn\.conf\.py, which runs the embedded")
+    with refusal, gunicorn("--config", str(tmp_path / "own.py"), env=env):
+        pass
+
+    with gunicorn("--config", str(tmp_path / "own.py"), env=env | {"GATEHOUSE_WORKER": "external"}):
+        pass
+
+
 SLOW = """
 import sys, time
 from app.cli import serving
@@ -171,18 +207,19 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "3000000")])
     return [b"x" * 1000000] * 3
 
-serving.run(app, host="127.0.0.1", port=int(sys.argv[1]), listening=lambda: print("listening", flush=True))
+say = lambda word: lambda: print(word, flush=True)
+serving.run(app, host="127.0.0.1", port=int(sys.argv[1]), listening=say("listening"), stopping=say("stopping"))
 """
 
 
 def test_serve_finishes_requests_in_flight_and_takes_no_more():
     port = free_port()
-    answers = []
+    got = []
 
     def ask():
         with socket.create_connection((LOOPBACK, port)) as talk:
             talk.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            answers.append(b"".join(iter(lambda: talk.recv(65536), b"")))
+            got.append(b"".join(iter(lambda: talk.recv(65536), b"")))
 
     args = [sys.executable, "-W", "error", "-c", SLOW, str(port)]
     with subprocess.Popen(args, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as server:
@@ -191,9 +228,11 @@ def test_serve_finishes_requests_in_flight_and_takes_no_more():
         asking.start()
         assert server.stdout.readline() == "in flight\n"
         server.terminate()
+        assert server.stdout.readline() == "stopping\n"
+        assert got == [], "what runs beside it is asked to stop before requests are waited for"
         wait_for(lambda: not listens(port))
         asking.join()
         assert server.wait(10) == 0
 
-    assert answers[0].startswith(b"HTTP/1.0 200 OK")
-    assert len(answers[0].partition(b"\r\n\r\n")[2]) == 3_000_000
+    assert got[0].startswith(b"HTTP/1.0 200 OK")
+    assert len(got[0].partition(b"\r\n\r\n")[2]) == 3_000_000

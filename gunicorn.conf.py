@@ -1,0 +1,47 @@
+"""What gunicorn reads by itself beside wsgi.py: threads, the time for stopping, and the worker in each of its processes.
+
+Nothing of the application is imported before a process needs it, so that a reload finds new code.
+"""
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
+    from gunicorn.workers.base import Worker as Process
+
+    from app.worker import Worker
+
+worker_class = "gthread"
+threads = 32
+graceful_timeout = 30
+
+os.environ["GATEHOUSE_GUNICORN_HOOKS"] = "1"  # wsgi.py wants to know that they run
+_embedded: "list[Worker]" = []
+
+
+def post_worker_init(_process: "Process") -> None:
+    """Start the embedded worker; SIGTERM asks it to stop too, so that requests and mail in hand are one wait."""
+    from app.worker import start_embedded
+    from wsgi import app
+
+    if app.config["GATEHOUSE"].worker != "embedded":
+        return
+    worker = start_embedded(app)
+    _embedded.append(worker)
+    leave = signal.getsignal(signal.SIGTERM)
+
+    def stop(number: int, frame: object) -> None:
+        worker.ask_to_stop()
+        if callable(leave):
+            leave(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.siginterrupt(signal.SIGTERM, False)  # as gunicorn has it: no system call of a request is cut short
+
+
+def worker_exit(_server: "Arbiter", _process: "Process") -> None:
+    """Let the mail that is being handed over be finished."""
+    for worker in _embedded:
+        worker.stop()
