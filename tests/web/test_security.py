@@ -92,9 +92,11 @@ def test_an_unknown_host_gets_no_static_file_and_the_headers(web):
     assert answer.headers["Content-Security-Policy"] == CSP
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_probes_come_by_any_name(web, path):
-    assert web.test_client().get(path, headers={"Host": "10.0.0.7:9000"}).status_code != 400
+@pytest.mark.parametrize(
+    ("path", "status"), [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/panel/quiet", 400)]
+)
+def test_probes_alone_come_by_any_name(web, path, status):
+    assert web.test_client().get(path, headers={"Host": "10.0.0.7:9000"}).status_code == status
 
 
 @pytest.mark.parametrize(

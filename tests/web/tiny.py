@@ -55,6 +55,8 @@ def add_views(app: Flask) -> None:
 
     @app.get("/panel/quiet")
     @app.get("/healthz")
+    @app.get("/readyz")
+    @app.get("/metrics")
     def quiet() -> Any:
         return jsonify(scheme=request.scheme, host=request.host, address=request.remote_addr)
 
