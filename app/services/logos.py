@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+import threading
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,8 +14,9 @@ from app.i18n import _
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 LARGEST_FILE = 2 * 1024 * 1024
-LARGEST_SIDE, MOST_PIXELS = 8000, 24_000_000
+LARGEST_SIDE, MOST_PIXELS = 8000, 4_000_000  # 20 bytes a pixel at worst while decoding
 SIDE = 256
+ONE_AT_A_TIME = threading.Lock()  # so that a process never needs that memory more than once
 BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
@@ -31,12 +33,13 @@ def redraw(upload: bytes, *, field: str = "logo") -> Logo:
     if len(upload) > LARGEST_FILE:
         raise Refused(_("This file is larger than 2 MB."), field=field)
     try:
-        picture = _decoded(upload, field)
+        with ONE_AT_A_TIME:
+            picture = _decoded(upload, field)
+            picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Refused(_too_large(), field=field) from None
     except BROKEN:
         raise Refused(_("This is not a PNG, JPEG or WebP picture that can be read."), field=field) from None
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     clean = Image.new("RGBA", picture.size)
     clean.paste(picture)
     file = BytesIO()
@@ -46,7 +49,7 @@ def redraw(upload: bytes, *, field: str = "logo") -> Logo:
 
 
 def _too_large() -> str:
-    return _("This picture has too many pixels. 256 by 256 is enough.")
+    return _("This picture has too many pixels: 2000 by 2000 is the most, and 256 by 256 is enough.")
 
 
 def _decoded(upload: bytes, field: str) -> Image.Image:

@@ -1,5 +1,8 @@
 import struct
+import threading
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
@@ -77,6 +80,40 @@ def test_redraw_names_the_result_by_what_is_in_it():
     assert first.digest != other.digest
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_redraw_takes_four_million_pixels(kind):
+    assert drawn(picture(kind, (2000, 2000))).size == (256, 256)
+
+
+def test_redraw_decodes_one_picture_at_a_time(monkeypatch):
+    upload, decode, lock = picture(size=(64, 64)), logos._decoded, threading.Lock()
+    now, most = 0, 0
+
+    def watched(*given):
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.05)
+        with lock:
+            now -= 1
+        return decode(*given)
+
+    monkeypatch.setattr(logos, "_decoded", watched)
+    with ThreadPoolExecutor(4) as pool:
+        digests = {each.digest for each in pool.map(logos.redraw, [upload] * 4)}
+
+    assert (most, len(digests)) == (1, 1)
+
+
+@pytest.mark.parametrize("upload", [b"no picture", picture(size=(9000, 2), mode="1", colour=0)])
+def test_redraw_can_be_tried_again_after_a_refusal(upload):
+    with pytest.raises(Refused):
+        logos.redraw(upload)
+
+    assert drawn(picture(size=(20, 10))).size == (20, 10)
+
+
 def bomb():
     """A PNG whose head promises a picture of 40 GB."""
     size = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 6, 0, 0, 0)
@@ -111,6 +148,8 @@ def broken():
         (picture("WEBP")[:30], "This is not a PNG"),
         (bomb(), "too many pixels"),
         (picture(size=(9000, 2), mode="1", colour=0), "too many pixels"),
+        (picture("WEBP", (8000, 3000), lossless=True), "too many pixels"),
+        (picture("JPEG", (2001, 2000)), "too many pixels"),
         (b"\x89PNG\r\n\x1a\n" + b"\x00" * (2 * 1024 * 1024), "larger than 2 MB"),
     ],
 )
