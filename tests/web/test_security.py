@@ -84,7 +84,7 @@ def test_only_the_configured_host_is_answered(web, secure, base_url, host, statu
 
 def test_an_unknown_host_gets_no_static_file_and_the_headers(web):
     with web.test_request_context():
-        address = web.jinja_env.globals["static_url"]("theme.css")
+        address = web.jinja_env.globals["static_url"]("style.css")
 
     answer = web.test_client().get(address, headers={"Host": "evil.example"})
 
