@@ -27,11 +27,7 @@ def tiny_app(config: Config | None = None, *, extend: Callable[[Flask], object] 
         SECRET_KEY=b"0123456789abcdef0123456789abcdef",
     )
     babel.init_app(app)
-    surfaces, web.SURFACES = web.SURFACES, ()
-    try:
-        web.register_web(app)
-    finally:
-        web.SURFACES = surfaces
+    web.surround(app)
     add_views(app)
     extend(app)
     return app

@@ -5,7 +5,6 @@ from importlib import import_module
 
 from flask import Blueprint
 
-from app.web.brand import bp as brand
 from app.web.panel.access import admit
 from app.web.panel.navigation import around_page
 
@@ -18,4 +17,4 @@ for _module in pkgutil.iter_modules(__path__):
 
 from app.web.panel.setup import first_run  # noqa: E402 - it needs `bp`, as all of them do
 
-__all__ = ["bp", "brand", "first_run"]
+__all__ = ["bp", "first_run"]

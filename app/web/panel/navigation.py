@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import current_app, g, request, url_for
+from flask import g, request, url_for
 
 from app.i18n import _
 from app.services import attention
@@ -12,7 +12,7 @@ from app.web.htmx import is_htmx
 
 def start_url() -> str:
     """Where the panel begins."""
-    return url_for("panel.show_home" if "panel.show_home" in current_app.view_functions else "panel.show_workspaces")
+    return url_for("panel.show_home")
 
 
 def around_page() -> dict[str, Any]:
@@ -32,13 +32,11 @@ def _work() -> list[tuple[str, str]]:
 
 def _agency() -> list[tuple[str, str]]:
     managed = [("panel.show_branding", _("Branding")), ("panel.show_people", _("People"))]
-    settings = [("panel.show_settings", _("Settings"))]
-    return [("panel.show_apps", _("Apps")), *((managed + settings) if g.staff.manages else [])]
+    return [("panel.show_apps", _("Apps")), *(managed if g.staff.manages else [])]
 
 
 def _items(pages: list[tuple[str, str]], group: str | None) -> list[dict[str, Any]]:
-    there = [(endpoint, label) for endpoint, label in pages if endpoint in current_app.view_functions]
-    return [_item(endpoint, label, group) for endpoint, label in there]
+    return [_item(endpoint, label, group) for endpoint, label in pages]
 
 
 def _item(endpoint: str, label: str, group: str | None) -> dict[str, Any]:
