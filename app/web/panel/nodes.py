@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from app import runtime
 from app.i18n import _
 from app.models import Node, Workflow
-from app.services import connection_requests, scopes, slots, workflows
+from app.services import confirmations, connection_requests, scopes, slots, workflows
 from app.web.htmx import fragment
 from app.web.panel import bp
 from app.web.panel.workflow_forms import NodeForm
@@ -142,5 +142,5 @@ def _leaving(workflow: Workflow, node: Node) -> dict[str, Any]:
         "node": node,
         "number": workflow.nodes.index(node) + 1,
         "app": scopes.app_of(node),
-        "live": connection_requests.live_for(node.slot) if is_last else None,
+        "cancels": confirmations.cancels(connection_requests.live_for(node.slot) if is_last else None),
     }
