@@ -1,0 +1,359 @@
+"""Every address, tried by everybody: the anonymous, the client, the teammate, the stranger. New ones join by themselves."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from flask import Flask
+from werkzeug.routing import Rule
+
+from app import create_app
+from app.catalog import load
+from app.web.security import CSP, HEADERS
+from tests import factories
+from tests.support.databases import migrate
+from tests.support.scenery import Scenery, unknown
+from tests.support.statements import counted
+
+# Whoever comes may ask these; everything else is refused to the anonymous.
+PUBLIC = {
+    *("ops.healthz", "ops.readyz", "ops.metrics"),  # figures are for this machine or a token alone, see tests/web
+    *("brand.show_sheet", "brand.show_logo"),
+    *("panel.sign_in", "panel.submit_sign_in"),
+    *("setup.start", "setup.show_set_up", "setup.create_agency", "setup.send_test_mail"),
+    *("portal.not_open_yet", "portal.sign_in"),
+    "client.open_link",
+}
+MANAGERS = {
+    *("set_up_app", "save_client", "confirm_client_removal", "remove_client"),
+    *("show_branding", "save_branding", "try_accent", "preview_branding"),
+    *("show_people", "new_person", "add_person", "edit_role", "change_role", "confirm_disabling", "disable_person"),
+    *("confirm_enabling", "enable_person", "confirm_new_password", "renew_password"),
+}
+# A GET that has an effect, and which: a link lets its browser in; a callback ends a flow.
+EFFECTS = {"client.open_link", "oauth.callback"}
+# What the anonymous are told about these is the same for all, real or not.
+FOR_EVER = "public, max-age=31536000, immutable"
+UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory) -> Flask:
+    folder = tmp_path_factory.mktemp("routes")
+    url = f"sqlite:///{folder / 'routes.sqlite3'}"
+    migrate(url, folder)
+    return create_app(factories.config(folder, url), catalog=load(None))
+
+
+@pytest.fixture(scope="module")
+def built(app, tmp_path_factory) -> Scenery:
+    return Scenery(app, app.config["GATEHOUSE"].instance_path / "routes.sqlite3")
+
+
+@pytest.fixture
+def scenery(built) -> Scenery:
+    built.restore()
+    return built
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method at one address; `path` fills its places."""
+
+    rule: Rule
+    method: str
+
+    @property
+    def endpoint(self) -> str:
+        return self.rule.endpoint
+
+    @property
+    def surface(self) -> str:
+        return self.rule.endpoint.partition(".")[0]
+
+    def path(self, names: dict[str, str]) -> str:
+        given = {place: names[place] for place in self.rule.arguments}  # a new place needs a name in the scenery
+        _, path = self.rule.build(given)
+        return path
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.rule.rule}"
+
+
+def routes(app: Flask, *methods: str) -> Iterator[Route]:
+    for rule in app.url_map.iter_rules():
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            if not methods or method in methods:
+                yield Route(rule, method)
+
+
+def send(scenery, browser, route, path, **data):
+    """Ask as the page itself would: a form with its token."""
+    if route.method == "GET":
+        return browser.get(path)
+    return browser.open(path, method=route.method, data={"csrf_token": scenery.csrf(browser, path), **data})
+
+
+def is_refused(route, answer) -> bool:
+    if route.surface == "panel":
+        return answer.status_code == 303 and "/panel/sign-in" in answer.headers["Location"]
+    return answer.status_code == 404 and "This link can't be opened" in answer.text
+
+
+# ── The anonymous ───────────────────────────────────────────────────────────
+
+
+def test_the_anonymous_are_refused_everywhere_but_on_a_short_list(app, scenery, clock):
+    before = scenery.rows(scenery.ours)
+    let_in = []
+    for route in routes(app):
+        answer = send(scenery, scenery.nobody(), route, route.path(scenery.ours.names))
+        assert answer.status_code < 500, route
+        if not is_refused(route, answer):
+            let_in.append(route.endpoint)
+
+    assert set(let_in) == PUBLIC
+    changed = {name for name, rows in scenery.rows(scenery.ours).items() if rows != before[name]}
+    assert changed <= {"intake_session", "audit_event", "bundle"}, "opening a link lets a browser in, and no more"
+
+
+def test_a_client_reaches_their_own_bundle_and_nothing_else(app, scenery, clock):
+    browser = scenery.nobody()
+    browser.set_cookie("gh_intake", scenery.ours.session_id)
+    for route in routes(app):
+        if route.surface not in ("panel", "client", "oauth") or route.endpoint in PUBLIC:
+            continue
+        names = scenery.ours.names if route.surface != "client" else scenery.theirs.names
+        assert is_refused(route, send(scenery, browser, route, route.path(names))), route
+    for route in routes(app, "GET"):
+        if route.surface == "client" and route.endpoint not in PUBLIC:
+            assert browser.get(route.path(scenery.ours.names)).status_code == 200, route
+
+
+def test_the_cookie_of_one_surface_is_no_key_to_another(app, scenery):
+    """The intake session's id, put into every other cookie, opens nothing."""
+    browser = app.test_client()
+    for name in ("gh_staff", "gh_portal", "gh_flow"):
+        browser.set_cookie(name, scenery.ours.session_id)
+
+    assert is_refused(Route(next(app.url_map.iter_rules("panel.show_home")), "GET"), browser.get("/panel/"))
+    path = f"/connect/{scenery.ours.names['bundle_id']}"
+    assert browser.get(path).status_code == 404
+
+
+# ── Changes ─────────────────────────────────────────────────────────────────
+
+
+def test_no_get_changes_anything(app, scenery, clock):
+    owner, client = scenery.staff(scenery.ours), scenery.client(scenery.ours)
+    wrote = {}
+    with app.app_context():
+        for route in routes(app, "GET"):
+            for browser in (owner, client):
+                with counted() as seen:
+                    answer = browser.get(route.path(scenery.ours.names))
+                assert answer.status_code < 500, route
+                if seen.writes:
+                    wrote[route.endpoint] = seen.writes
+
+    assert set(wrote) <= EFFECTS, wrote
+
+
+def test_a_head_is_answered_as_a_get_without_a_body(app, scenery, clock):
+    owner = scenery.staff(scenery.ours)
+    for route in routes(app, "GET"):
+        if route.endpoint in EFFECTS:
+            continue
+        path = route.path(scenery.ours.names)
+        assert owner.head(path).status_code == owner.get(path).status_code, route
+        assert owner.head(path).data == b"", route
+
+
+@pytest.mark.parametrize("token", ["none", "another browser's", "another surface's", "garbage"])
+def test_every_change_needs_the_token_of_its_own_browser(app, scenery, clock, token):
+    before = scenery.rows(scenery.ours)
+    for route in routes(app, *UNSAFE):
+        browser = scenery.client(scenery.ours) if route.surface == "client" else scenery.staff(scenery.ours)
+        path = route.path(scenery.ours.names)
+        given = {
+            "none": "",
+            "another browser's": scenery.csrf(scenery.nobody(), path),
+            "another surface's": scenery.csrf(browser, "/panel/" if route.surface == "client" else "/connect/x"),
+            "garbage": "x" * 40,
+        }[token]
+        for headers in ({}, {"HX-Request": "true", "X-CSRFToken": given}):
+            answer = browser.open(path, method=route.method, data={"csrf_token": given}, headers=headers)
+            assert answer.status_code == 400, route
+
+    assert scenery.rows(scenery.ours) == before
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_every_change_is_asked_for_by_a_page_of_ours(app, scenery, clock, site):
+    before = scenery.rows(scenery.ours)
+    for route in routes(app, *UNSAFE):
+        browser = scenery.client(scenery.ours) if route.surface == "client" else scenery.staff(scenery.ours)
+        path = route.path(scenery.ours.names)
+        data = {"csrf_token": scenery.csrf(browser, path)}
+        answer = browser.open(path, method=route.method, data=data, headers={"Sec-Fetch-Site": site})
+        assert answer.status_code == 403, route
+
+    assert scenery.rows(scenery.ours) == before
+
+
+def test_other_methods_are_refused(app, scenery, clock):
+    browser = scenery.staff(scenery.ours)
+    known = {str(rule): set() for rule in app.url_map.iter_rules()}
+    for rule in app.url_map.iter_rules():
+        known[str(rule)] |= rule.methods or set()
+    for route in routes(app):
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - known[str(route.rule)]:
+            path = route.path(scenery.ours.names)
+            answer = browser.open(path, method=method, data={"csrf_token": scenery.csrf(browser, path)})
+            assert answer.status_code in (404, 405), f"{method} {path}"
+
+
+# ── What every answer carries ───────────────────────────────────────────────
+
+
+def answers(scenery, app):
+    """Every answer that there is: of each kind of visitor, to what is there and what is not, with and without htmx."""
+    visitors = [scenery.staff(scenery.ours), scenery.client(scenery.ours), scenery.nobody()]
+    for route in routes(app):
+        for names in (scenery.ours.names, {name: unknown(name) for name in scenery.ours.names}):
+            for browser in visitors:
+                for headers in ({}, {"HX-Request": "true"}):
+                    path = route.path(names)
+                    yield route, path, browser.open(path, method=route.method, headers=headers)
+
+
+def test_every_answer_carries_the_security_headers_exactly(app, scenery, clock):
+    for route, path, answer in answers(scenery, app):
+        is_public = route.surface == "brand" and answer.status_code == 200
+        expected = dict(HEADERS)
+        if is_public:
+            expected["Cache-Control"] = FOR_EVER
+        if is_public and path.endswith(".png"):
+            expected["Cross-Origin-Resource-Policy"] = "cross-origin"
+        if b"This link can't be opened" in answer.data or (answer.status_code == 303 and route.endpoint in EFFECTS):
+            expected["Referrer-Policy"] = "no-referrer"
+        for name, value in expected.items():
+            assert answer.headers.getlist(name) == [value], f"{route}: {name}"
+        assert "HX-Request" in answer.headers["Vary"], route
+        assert "Server" not in answer.headers, route
+        assert "unsafe" not in CSP
+
+
+def test_no_page_holds_anything_that_its_policy_would_forbid(app, scenery, clock):
+    for route, _path, answer in answers(scenery, app):
+        if answer.mimetype != "text/html":
+            continue
+        text = answer.text
+        assert "<script>" not in text, route
+        assert " style=" not in text, route
+        assert "hx-on" not in text, route
+        assert "javascript:" not in text, route
+        for address in ('src="http', "src='http", 'href="//', 'src="//', "@import"):
+            assert address not in text, route
+
+
+# ── Strangers ───────────────────────────────────────────────────────────────
+
+
+def test_a_stranger_gets_for_real_ids_the_very_bytes_of_unknown_ones(app, scenery, clock):
+    """With all of our ids, and with their own workspace around what is ours."""
+    before = scenery.rows(scenery.ours)
+    nowhere = {name: unknown(name) for name in scenery.ours.names}
+    public = {"app_key": "xero", "agency_slug": scenery.ours.slug}
+    for route in routes(app):
+        places = route.rule.arguments - {"app_key"}
+        if route.surface != "panel" or not places:
+            continue
+        browser = scenery.staff(scenery.theirs)
+        for own in _beginnings(places):
+            around = {**public, **{name: scenery.theirs.names[name] for name in own}}
+            ours = send(scenery, browser, route, route.path({**scenery.ours.names, **around}))
+            none = send(scenery, browser, route, route.path({**nowhere, **around}))
+            assert ours.status_code == none.status_code == 404, route
+            assert ours.data == none.data, route
+            assert _headers(ours) == _headers(none), route
+
+    assert scenery.rows(scenery.ours) == before
+
+
+def _beginnings(places):
+    """Nothing of their own; their workspace; their workspace and workflow: as far as something is left that is ours."""
+    order = [name for name in ("workspace_id", "workflow_id") if name in places]
+    return [order[:count] for count in range(len(order) + 1) if places - set(order[:count])]
+
+
+def _headers(answer):
+    return sorted((name, value) for name, value in answer.headers if name != "Date")
+
+
+def test_a_client_of_another_bundle_gets_the_bytes_of_an_unknown_one(app, scenery, clock):
+    before = scenery.rows(scenery.ours)
+    browser = scenery.client(scenery.theirs)
+    for route in routes(app):
+        if route.surface != "client" or route.endpoint in PUBLIC:
+            continue
+        nowhere = {name: unknown(name) for name in scenery.ours.names}
+        for names, none in (
+            (scenery.ours.names, nowhere),
+            *(
+                [({**scenery.theirs.names, "request_id": scenery.ours.names["request_id"]},
+                  {**scenery.theirs.names, "request_id": unknown("request_id")})]
+                if "request_id" in route.rule.arguments
+                else []
+            ),
+        ):  # fmt: skip
+            ours = send(scenery, browser, route, route.path(names), connection="a" * 20)
+            nothing = send(scenery, browser, route, route.path(none), connection="a" * 20)
+            assert ours.status_code == nothing.status_code == 404, route
+            assert (ours.data, _headers(ours)) == (nothing.data, _headers(nothing)), route
+
+    assert scenery.rows(scenery.ours) == before
+
+
+def test_what_is_queued_is_unknown_to_its_client(app, scenery, clock):
+    """A queued request is invisible, by its id too."""
+    browser = scenery.client(scenery.ours)
+    for act in ("start", "decline", "use"):
+        path = f"/connect/{scenery.ours.names['bundle_id']}/requests/{{}}/{act}"
+        answers = []
+        for request_id in (scenery.ours.names["queued_id"], unknown("request_id")):
+            at = path.format(request_id)
+            answers.append(browser.post(at, data={"csrf_token": scenery.csrf(browser, at), "connection": "a" * 20}))
+        assert answers[0].status_code == answers[1].status_code == 404
+        assert answers[0].data == answers[1].data
+
+
+# ── Teammates ───────────────────────────────────────────────────────────────
+
+
+def test_the_table_of_what_managers_alone_may_do_names_views(app):
+    assert {f"panel.{name}" for name in MANAGERS} <= set(app.view_functions)
+
+
+def test_a_teammate_may_do_what_the_table_says(app, scenery, clock):
+    names = {**scenery.ours.names, "app_key": "slack"}
+    for route in routes(app):
+        if route.surface != "panel" or route.endpoint in PUBLIC:
+            continue
+        scenery.restore()
+        before = scenery.rows(scenery.ours)
+        answer = send(scenery, scenery.staff(scenery.ours, "teammate"), route, route.path(names))
+        is_for_managers = route.endpoint.removeprefix("panel.") in MANAGERS
+        assert (answer.status_code == 403) is is_for_managers, route
+        assert answer.status_code < 500, route
+        if is_for_managers:
+            assert scenery.rows(scenery.ours) == before, route
+
+
+def test_an_owner_may_do_everything(app, scenery, clock):
+    for route in routes(app):
+        if route.surface != "panel" or route.endpoint in PUBLIC:
+            continue
+        scenery.restore()
+        answer = send(scenery, scenery.staff(scenery.ours), route, route.path(scenery.ours.names))
+        assert answer.status_code in (200, 204, 303, 409, 422), f"{route}: {answer.status_code}"
