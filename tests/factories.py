@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from app import clock
 from app.config import Config
 from app.database import across_tenants, transaction
+from app.extensions import db
 from app.models import (
     Agency,
     Connection,
@@ -55,6 +56,13 @@ def config(instance: Path, database_url: str, **changes: Any) -> Config:
     return Config(**(settings | changes))
 
 
+def read(row: Any) -> Any:
+    """The row with all its columns loaded, so that a test may name them in another tenant."""
+    with across_tenants("a test's setting"):
+        db.session.refresh(row)
+    return row
+
+
 def make_agency(name: str = "Northwind Studio") -> Agency:
     slug = name.lower().replace(" ", "-")
     with across_tenants("a test's setting"), transaction() as session:
@@ -87,7 +95,7 @@ def make_workspace(agency: Agency, name: str = "Harbor Dental") -> Workspace:
     with across_tenants("a test's setting"), transaction() as session:
         workspace = Workspace(agency_id=agency.id, name=name, created_at=at, active_at=at)
         session.add(workspace)
-    return workspace
+    return read(workspace)
 
 
 def make_member(
@@ -98,7 +106,7 @@ def make_member(
             agency_id=workspace.agency_id, workspace_id=workspace.id, email=email, name=name, created_at=clock.now()
         )
         session.add(member)
-    return member
+    return read(member)
 
 
 def make_workflow(
@@ -149,7 +157,7 @@ def make_connection(workspace: Workspace, app_key: str = "slack", **changes: Any
         }
         connection = Connection(**(values | changes))
         session.add(connection)
-    return connection
+    return read(connection)
 
 
 def signed_in(app: Flask, staff: Staff) -> FlaskClient:

@@ -1,21 +1,26 @@
 """Sending, resending and moving requests to another address: what ends in one mail per recipient."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import joinedload, selectinload
 
 from app import clock
 from app.database import transaction
 from app.errors import Conflict, RateLimited, Refused
 from app.extensions import db
 from app.i18n import _, ngettext
-from app.models import Agency, Bundle, ConnectionRequest, Recipient, Staff, Status, Workflow
+from app.models import Agency, Bundle, ConnectionRequest, Recipient, Slot, Staff, Status, Workflow
 from app.services import addresses, audit, bundles, connection_requests, oauth_clients, scopes
 
 MOST_RESENDS = 3
+_WITH_SLOT = (
+    joinedload(ConnectionRequest.connection),
+    joinedload(ConnectionRequest.slot).options(joinedload(Slot.connection), selectinload(Slot.nodes)),
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ def send(workflow: Workflow, *, by: Staff, all_or_nothing: bool = False) -> Sent
     with transaction():
         bundles.lock(workflow.workspace_id)
         groups = _queued_by_recipient(workflow)
-        left = [trouble for to, asked in groups.items() if (trouble := _trouble(workflow, to, asked, by.agency))]
+        unfit = _unfit_apps(groups, by.agency)
+        left = [trouble for to, asked in groups.items() if (trouble := _trouble(workflow, to, asked, unfit))]
         if left and all_or_nothing:
             raise Refused(" ".join(explain(each) for each in left))
         skipped = {each.recipient for each in left}
@@ -64,6 +70,7 @@ def _queued_by_recipient(workflow: Workflow) -> dict[str, list[ConnectionRequest
     queued = (
         select(ConnectionRequest)
         .where(ConnectionRequest.workflow_id == workflow.id, ConnectionRequest.status == Status.QUEUED)
+        .options(*_WITH_SLOT)
         .order_by(ConnectionRequest.id)
     )
     groups: dict[str, list[ConnectionRequest]] = defaultdict(list)
@@ -72,14 +79,21 @@ def _queued_by_recipient(workflow: Workflow) -> dict[str, list[ConnectionRequest
     return groups
 
 
-def _trouble(workflow: Workflow, recipient: str, asked: Sequence[ConnectionRequest], agency: Agency) -> Left | None:
-    apps = {each.app_key: scopes.app_of(each) for each in asked}
+def _unfit_apps(groups: Mapping[str, Sequence[ConnectionRequest]], agency: Agency) -> set[str]:
+    """The keys of the apps among these that a client can't be asked for; one query however many there are."""
+    states = oauth_clients.states(agency)
+    apps = {each.app_key for asked in groups.values() for each in asked}
+    return {key for key in apps if key not in states or not states[key].ready}
+
+
+def _trouble(workflow: Workflow, recipient: str, asked: Sequence[ConnectionRequest], unfit: set[str]) -> Left | None:
+    names = {each.app_key: scopes.app_of(each).name for each in asked}
     if workflow.archived_at or workflow.workspace.archived_at:
-        return Left(recipient, tuple(app.name for app in apps.values()), _("this workspace is archived."))
-    unfit = [app.name for app in apps.values() if not oauth_clients.eligible(agency, app)]
-    if unfit:
-        reason = _("%(app)s has no OAuth client. Set it up on the Apps page.", app=unfit[0])
-        return Left(recipient, tuple(unfit), reason)
+        return Left(recipient, tuple(names.values()), _("this workspace is archived."))
+    at_fault = [name for key, name in names.items() if key in unfit]
+    if at_fault:
+        reason = _("%(app)s has no OAuth client. Set it up on the Apps page.", app=at_fault[0])
+        return Left(recipient, tuple(at_fault), reason)
     return None
 
 
@@ -87,27 +101,33 @@ def _dispatch(
     workflow: Workflow, recipient: str, asked: Sequence[ConnectionRequest], *, by: Staff, at: datetime
 ) -> None:
     bundle = bundles.mint(workflow.workspace, recipient, by=by, at=at)
-    for each in asked:
-        if connection_requests.moved(
-            each, to=Status.PENDING, only_from=frozenset({Status.QUEUED}), bundle_id=bundle.id, sent_at=at
-        ):
+    ids = [each.id for each in asked]
+    moved = db.session.execute(
+        update(ConnectionRequest)
+        .where(ConnectionRequest.id.in_(ids), ConnectionRequest.status == Status.QUEUED)
+        .values(status=Status.PENDING, transition=ConnectionRequest.transition + 1, bundle_id=bundle.id, sent_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    if moved.rowcount != len(ids):  # type: ignore[attr-defined]
+        raise Conflict(_("Somebody else changed this workflow just now. Try again."))
+    for each in _post(bundle, at=at):
+        if each.id in ids:
             audit.record("request.sent", each, by=by, at=at, app=each.app_key, recipient=recipient)
-    _post(bundle, at=at)
 
 
-def _post(bundle: Bundle, *, at: datetime) -> None:
-    """Freeze what the mail will name, and write it to the outbox."""
-    for each in _outstanding(bundle):
+def _post(bundle: Bundle, *, at: datetime) -> Sequence[ConnectionRequest]:
+    """Freeze what the mail will name, and write it to the outbox; returns all that it covers."""
+    outstanding = db.session.scalars(
+        select(ConnectionRequest)
+        .where(ConnectionRequest.bundle_id == bundle.id, ConnectionRequest.status == Status.PENDING)
+        .options(*_WITH_SLOT)
+        .execution_options(populate_existing=True)
+    ).all()
+    for each in outstanding:
         each.sent_scopes = list(scopes.required(each))
     db.session.flush()
     bundles.mail(bundle, at=at)
-
-
-def _outstanding(bundle: Bundle) -> Sequence[ConnectionRequest]:
-    pending = select(ConnectionRequest).where(
-        ConnectionRequest.bundle_id == bundle.id, ConnectionRequest.status == Status.PENDING
-    )
-    return db.session.scalars(pending).all()
+    return outstanding
 
 
 def resend(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:

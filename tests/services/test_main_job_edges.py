@@ -22,6 +22,11 @@ PRIYA, SAM = "priya.nair@harbordental.example", "sam@cobalt-it.example"
 SLACK, HUBSPOT = ("slack", "send_channel_message"), ("hubspot", "create_contact")
 
 
+def without_slack(states):
+    """The apps of an agency once Slack has lost its client."""
+    return {key: state for key, state in states.items() if key != "slack"}
+
+
 def mails():
     db.session.rollback()
     return db.session.scalars(select(OutboxItem.key).where(OutboxItem.kind == "bundle.sent")).all()
@@ -224,10 +229,8 @@ def test_publish_is_refused_whole_when_one_request_cannot_be_sent(agency, worksp
     factories.make_request(workflow.slots[0], owner)
     factories.make_request(workflow.slots[1], owner, recipient=SAM)
     if why == "the app lost its client":
-        real = sending.oauth_clients.eligible
-        monkeypatch.setattr(
-            sending.oauth_clients, "eligible", lambda agency, app: app.key != "slack" and real(agency, app)
-        )
+        real = sending.oauth_clients.states
+        monkeypatch.setattr(sending.oauth_clients, "states", lambda agency: without_slack(real(agency)))
     else:
         workspaces.archive(agency, workspace.public_id, by=owner)
     before = rows_of(agency)
@@ -241,7 +244,8 @@ def test_publish_is_refused_whole_when_one_request_cannot_be_sent(agency, worksp
 def test_send_leaves_out_the_recipient_who_cannot_be_sent_and_says_why(agency, workflow, owner, monkeypatch):
     unfit = factories.make_request(workflow.slots[0], owner)
     fit = factories.make_request(workflow.slots[1], owner, recipient=SAM)
-    monkeypatch.setattr(sending.oauth_clients, "eligible", lambda _agency, app: app.key != "slack")
+    real = sending.oauth_clients.states
+    monkeypatch.setattr(sending.oauth_clients, "states", lambda agency: without_slack(real(agency)))
 
     sent = sending.send(workflow, by=owner)
 
@@ -254,7 +258,8 @@ def test_send_leaves_out_the_recipient_who_cannot_be_sent_and_says_why(agency, w
 
 def test_send_leaves_out_all_of_a_recipients_apps_when_one_cannot_be_sent(workflow, owner, monkeypatch):
     asked = [factories.make_request(slot, owner) for slot in workflow.slots]
-    monkeypatch.setattr(sending.oauth_clients, "eligible", lambda _agency, app: app.key != "slack")
+    real = sending.oauth_clients.states
+    monkeypatch.setattr(sending.oauth_clients, "states", lambda agency: without_slack(real(agency)))
 
     sent = sending.send(workflow, by=owner)
 

@@ -3,8 +3,9 @@ from sqlalchemy import select
 
 from app.extensions import db
 from app.models import Channel, OutboxItem, Status
-from app.services import bundles, connection_requests, link_tokens, sending
+from app.services import bundles, connection_requests, link_tokens, sending, workflows
 from tests import factories
+from tests.support.statements import counted
 
 PRIYA = "priya.nair@harbordental.example"
 STEPS = (("slack", "send_channel_message"), ("hubspot", "create_contact"))
@@ -82,3 +83,23 @@ def test_tokens_end_in_a_letter_or_digit_and_are_of_the_allowed_form(workflow, o
     assert token[-1].isalnum()
     assert link_tokens.digest(token) == asked.bundle.token_hash
     assert bundles.channel_for(asked.workspace_id, PRIYA) is Channel.LINK
+
+
+@pytest.mark.parametrize("recipients", [1, 5])
+def test_sending_costs_no_more_statements_for_more_requests(workspace, owner, recipients):
+    few = factories.make_workflow(workspace, owner, STEPS[0], name="Few")
+    many = factories.make_workflow(workspace, owner, STEPS[0], name="Many")
+    for _ in range(9):
+        workflows.add_node(many, app_key="slack", action_key="send_channel_message", separate=True, by=owner)
+    costs = []
+    for workflow in (few, many):
+        for number, slot in enumerate(workflow.slots):
+            factories.make_request(
+                slot, owner, recipient=f"person{number % recipients}@{workflow.name.lower()}.example"
+            )
+        with counted() as made:
+            sent = sending.send(workflow, by=owner)
+        besides_audit = [each for each in made if "INTO audit_event" not in each]  # one row for each act
+        costs.append(len(besides_audit) / sent.recipients)
+
+    assert costs[1] <= costs[0], costs

@@ -6,7 +6,7 @@ from app import clock as app_clock
 from app.database import transaction
 from app.extensions import db
 from app.models import AuditEvent, Health, OutboxItem, OutboxState, Source, Status
-from app.services import connection_requests, members, sending, slots, workflows, workspaces
+from app.services import connection_requests, members, oauth_clients, sending, slots, workflows, workspaces
 from app.services.audit import SYSTEM
 from tests import factories
 from tests.support.rows import rows_of
@@ -406,7 +406,10 @@ def test_send_twice_sends_once(maya, url, here, workflow, owner, agency):
 def test_send_names_whom_it_left_and_why(maya, url, here, workflow, owner, agency, monkeypatch):
     factories.make_request(workflow.slots[0], owner)
     left = factories.make_request(workflow.slots[1], owner, recipient=DANA)
-    monkeypatch.setattr("app.services.oauth_clients.eligible", lambda _agency, app: app.key != "hubspot")
+    states = oauth_clients.states
+    monkeypatch.setattr(
+        oauth_clients, "states", lambda agency: {key: each for key, each in states(agency).items() if key != "hubspot"}
+    )
 
     answer = maya.post(f"{url}/send", htmx=True, **here)
 

@@ -5,7 +5,7 @@ import pytest
 from app import runtime
 from app.extensions import db
 from app.models import AuditEvent, OutboxItem, Source, Status, Workflow, WorkflowVersion
-from app.services import connection_requests, scopes, sending, slots, workflows, workspaces
+from app.services import connection_requests, oauth_clients, scopes, sending, slots, workflows, workspaces
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import errors, one, page, toasts
@@ -195,7 +195,10 @@ def test_publish_is_refused_whole_while_a_slot_is_empty(maya, url, workflow, own
 def test_publish_is_refused_whole_when_one_cannot_be_sent(maya, url, workspace, owner, app, monkeypatch):
     workflow = factories.make_workflow(workspace, owner, *STEPS, name="Second")
     asked = [factories.make_request(slot, owner) for slot in workflow.slots]
-    monkeypatch.setattr("app.services.oauth_clients.eligible", lambda _agency, app: app.key != "hubspot")
+    states = oauth_clients.states
+    monkeypatch.setattr(
+        oauth_clients, "states", lambda agency: {key: each for key, each in states(agency).items() if key != "hubspot"}
+    )
 
     answer = maya.post(f"{url_of(workflow)}/publish", htmx=True, **here(url_of(workflow)))
 
