@@ -9,7 +9,7 @@ import structlog
 from flask import Flask, Response, abort, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app.extensions import csrf
+from app.extensions import csrf, db
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -65,6 +65,11 @@ def name_request() -> None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
+def note_address() -> None:
+    """Tell the services where the request comes from, for audit rows and limits."""
+    db.session().info["address"] = request.remote_addr
+
+
 def check_origin(origin: str) -> Callable[[], None]:
     """Make the check that a change is asked for by one of our own pages (Fetch Metadata; Origin where it is lacking)."""
 
@@ -101,6 +106,7 @@ def register_security(app: Flask) -> None:
     if hops := config.proxy_hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.before_request(name_request)
+    app.before_request(note_address)
     app.before_request(check_origin(config.base_url))
     csrf.init_app(app)
     app.after_request(add_headers)

@@ -2,6 +2,7 @@ import pytest
 import time_machine
 
 from app.config import Config
+from app.extensions import db
 from tests.web.tiny import HTTP, HTTPS, browser, tiny_app
 
 CSP = (
@@ -171,6 +172,18 @@ def test_forwarded_headers_count_only_for_the_configured_hops(hops):
 
     assert seen["address"] == ["127.0.0.1", "203.0.113.9", "198.51.100.7"][hops]
     assert seen["scheme"] == ["https", "http", "https"][hops]
+
+
+@pytest.mark.parametrize("path", ["/panel/where", "/connect/where", "/portal/where", "/oauth/where", "/where"])
+def test_every_surface_tells_services_the_visitors_address(path):
+    behind = tiny_app(
+        Config(base_url=HTTPS, proxy_hops=1),
+        extend=lambda app: app.add_url_rule(path, "where", lambda: str(db.session().info.get("address"))),
+    )
+
+    answer = browser(behind, HTTPS).get(path, headers={"X-Forwarded-For": "203.0.113.9"})
+
+    assert answer.text == "203.0.113.9"
 
 
 def test_a_forwarded_host_is_checked_like_any(secure):

@@ -6,7 +6,6 @@ from flask import Blueprint, Response, g, make_response, request
 
 from app import clock
 from app.database import enter_tenant
-from app.extensions import db
 from app.services import intake
 from app.web.errors import link_cannot_be_opened
 from app.web.htmx import is_htmx
@@ -19,7 +18,6 @@ bp = Blueprint("client", __name__)
 @bp.before_request
 def guard() -> Response | None:
     """Let a browser reach the bundles whose links it opened, and nothing else."""
-    db.session().info["address"] = request.remote_addr
     if request.endpoint == "client.open_link":
         return None
     found = intake.enter(current_session().id_hash, (request.view_args or {}).get("bundle_id", ""), at=clock.now())

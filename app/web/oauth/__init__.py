@@ -3,7 +3,6 @@
 from flask import Blueprint, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.extensions import db
 from app.services import flows
 from app.web.errors import link_cannot_be_opened
 from app.web.sessions import Surface, delete_cookie, get_cookie, session_of
@@ -13,7 +12,6 @@ bp = Blueprint("oauth", __name__)
 
 @bp.get("/oauth/callback/<client_key>", provide_automatic_options=False)
 def callback(client_key: str) -> ResponseReturnValue:
-    db.session().info["address"] = request.remote_addr
     if request.method != "GET":
         return link_cannot_be_opened()
     landing = flows.finish(

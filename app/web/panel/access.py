@@ -9,7 +9,6 @@ from flask.typing import ResponseReturnValue
 
 from app.database import enter_tenant
 from app.errors import Forbidden, NotFound
-from app.extensions import db
 from app.i18n import _
 from app.services import passwords, staff_sessions
 from app.services.staff_passwords import Proven
@@ -23,14 +22,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def note_address() -> None:
-    """Tell the services where the request comes from, for audit rows and limits."""
-    db.session().info["address"] = request.remote_addr
-
-
 def admit() -> ResponseReturnValue | None:
     """Let nobody in but those whose session lives; what they then reach is their own agency's alone."""
-    note_address()
     if request.endpoint in OPEN:
         return None
     browser = current_session()

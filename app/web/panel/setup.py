@@ -1,5 +1,7 @@
 """The first run: whatever is asked of an empty installation leads to the set-up page."""
 
+from dataclasses import fields
+
 from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -8,15 +10,15 @@ from app.errors import RateLimited, Refused
 from app.i18n import _
 from app.mailer import trial
 from app.services import addresses, setup
+from app.services.agencies import NewAgency
 from app.services.claims import Failed
 from app.services.deliveries import REASONS
 from app.web.htmx import fragment, is_htmx
-from app.web.panel.access import enter, note_address
+from app.web.panel.access import enter
 from app.web.panel.forms import SetUpForm
 from app.web.panel.navigation import start_url
 
 first_run = Blueprint("setup", __name__)
-first_run.before_request(note_address)
 STANDING = frozenset({"setup", "static", "healthz", "readyz", "metrics", "l"})  # the vague page is always the same
 DONE = "gatehouse_is_set_up"
 
@@ -53,7 +55,7 @@ def create_agency() -> ResponseReturnValue:
     form.validate()
     if not _code_is_right(form) or form.errors:
         return _page(form, form.status)
-    proven = form.gives(lambda: setup.create(**_given(form)))
+    proven = form.gives(lambda: setup.create(_typed(form)))
     if proven is None:
         return _page(form, form.status)
     enter(proven)
@@ -103,8 +105,8 @@ def _code_is_right(form: SetUpForm) -> bool:
     return not form.errors
 
 
-def _given(form: SetUpForm) -> dict[str, str]:
-    return {name: form.data[name] or "" for name in form.data if name not in ("code", "csrf_token")}
+def _typed(form: SetUpForm) -> NewAgency:
+    return NewAgency(**{each.name: form.data[each.name] or "" for each in fields(NewAgency)})
 
 
 def _page(form: SetUpForm, status: int, **outcome: object) -> Response:
