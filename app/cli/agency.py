@@ -9,6 +9,7 @@ from flask.cli import with_appcontext
 from app import runtime
 from app.errors import DomainError
 from app.services import agencies, staff_passwords
+from app.services.agencies import NewAgency
 
 
 @click.group("agency")
@@ -25,12 +26,8 @@ def command() -> None:
 def create(name: str, owner_email: str, owner_name: str | None, *, _as_json: bool) -> None:
     """Make an agency; the owner's password is the first line of standard input."""
     try:
-        owner = agencies.create(
-            name=name,
-            owner_name=owner_name or owner_email.partition("@")[0],
-            owner_email=owner_email,
-            password=_password(),
-        )
+        named = owner_name or owner_email.partition("@")[0]
+        owner = agencies.create(NewAgency(name, named, owner_email, _password()))
     except DomainError as error:
         raise click.ClickException(str(error)) from None
     made = {

@@ -6,6 +6,7 @@ from app import clock
 from app.database import acting_for, transaction
 from app.models import Connection, Health, Role, Source, Staff, Workflow, Workspace
 from app.services import agencies, connection_requests, members, sending, staff, workflows, workspaces
+from app.services.agencies import NewAgency
 
 AGENCY = "Northwind Studio"
 OWNER, OWNER_EMAIL = "Maya Okafor", "maya@northwind.example"
@@ -19,12 +20,14 @@ Step = tuple[str, str, str, str]  # app, action, who is asked ("" for nobody yet
 def make() -> None:
     """Fill an empty installation."""
     owner = agencies.create(
-        name=AGENCY,
-        owner_name=OWNER,
-        owner_email=OWNER_EMAIL,
-        password=PASSWORD,
-        support_email="help@northwind.example",
-        sender_address="requests@northwind.example",
+        NewAgency(
+            name=AGENCY,
+            owner_name=OWNER,
+            owner_email=OWNER_EMAIL,
+            password=PASSWORD,
+            support_email="help@northwind.example",
+            sender_address="requests@northwind.example",
+        )
     )
     with acting_for(owner.agency_id):
         _look(owner)

@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -13,7 +15,7 @@ from app.errors import Conflict, Refused
 from app.extensions import db
 from app.i18n import _
 from app.models import Agency, Role, Staff
-from app.services import addresses, audit, passwords
+from app.services import addresses, audit, passwords, senders
 from app.services.audit import SYSTEM, Actor
 from app.services.staff import ADDRESS_TAKEN
 
@@ -36,55 +38,71 @@ def only_one() -> Agency | None:
     return found[0] if len(found) == 1 else None
 
 
-def create(
-    *,
-    name: str,
-    owner_name: str,
-    owner_email: str,
-    password: str,
-    support_email: str | None = None,
-    sender_address: str | None = None,
-    by: Actor = SYSTEM,
-) -> Staff:
-    """Make an agency and its owner, who is returned; Refused for what can't be accepted, each with its field."""
-    at = clock.now()
-    name = addresses.clean_name(name)
-    owner_name = addresses.clean_name(owner_name, field="owner_name")
-    email = addresses.normalise(owner_email, field="owner_email")
-    support = addresses.normalise(support_email, field="support_email") if support_email else email
-    sender = addresses.normalise(sender_address, field="sender_address") if sender_address else None
-    passwords.check(password)
-    stored = passwords.hashed(password)
+@dataclass(frozen=True)
+class NewAgency:
+    """What somebody typed to have an agency and its owner made; what may be left out may be empty."""
+
+    name: str
+    owner_name: str
+    owner_email: str
+    password: str = field(repr=False)
+    support_email: str = ""
+    sender_address: str = ""
+
+    def checked(self) -> "NewAgency":
+        """The same fit to be stored, with the owner's address for support if need be; Refused, each with its field."""
+        email = addresses.normalise(self.owner_email, field="owner_email")
+        checked = NewAgency(
+            name=addresses.clean_name(self.name),
+            owner_name=addresses.clean_name(self.owner_name, field="owner_name"),
+            owner_email=email,
+            password=self.password,
+            support_email=addresses.normalise(self.support_email.strip() or email, field="support_email"),
+            sender_address=senders.checked(self.sender_address) or "",
+        )
+        passwords.check(self.password)
+        return checked
+
+
+def create(typed: NewAgency, *, by: Actor = SYSTEM) -> Staff:
+    """Make an agency and its owner, who is returned. Refused, Conflict."""
+    at, given = clock.now(), typed.checked()
+    stored = passwords.hashed(given.password)
     try:
         with across_tenants("a new agency is nobody's yet"), transaction() as session:
-            if session.scalar(select(Staff.id).where(Staff.email == email)):
+            if session.scalar(select(Staff.id).where(Staff.email == given.owner_email)):
                 raise Refused(str(ADDRESS_TAKEN), field="owner_email")
-            agency = Agency(
-                name=name,
-                slug=_free_slug(session, name),
-                created_at=at,
-                sender_name=name,
-                sender_address=sender,
-                support_email=support,
-            )
-            session.add(agency)
-            session.flush()
+            agency = _stored(session, given, at)
             owner = Staff(
                 agency_id=agency.id,
-                email=email,
-                name=owner_name,
+                email=given.owner_email,
+                name=given.owner_name,
                 role=Role.OWNER,
                 password_hash=stored,
                 created_at=at,
             )
             session.add(owner)
             session.flush()
-            audit.record("agency.created", agency, by=by, at=at, name=name)
-            audit.record("staff.added", owner, by=by, at=at, email=email, role=Role.OWNER.value)
+            audit.record("agency.created", agency, by=by, at=at, name=agency.name)
+            audit.record("staff.added", owner, by=by, at=at, email=owner.email, role=Role.OWNER.value)
             session.flush()  # here, where the guard lets it
     except IntegrityError:
         raise Conflict(_("Somebody did the same at this very moment. Look at what is there, then try again.")) from None
     return owner
+
+
+def _stored(session: Session, given: NewAgency, at: datetime) -> Agency:
+    agency = Agency(
+        name=given.name,
+        slug=_free_slug(session, given.name),
+        created_at=at,
+        sender_name=given.name,
+        sender_address=given.sender_address or None,
+        support_email=given.support_email,
+    )
+    session.add(agency)
+    session.flush()
+    return agency
 
 
 def _free_slug(session: Session, name: str) -> str:

@@ -13,7 +13,7 @@ from app.errors import NotFound, Refused
 from app.extensions import db
 from app.i18n import _
 from app.models import Agency, Staff
-from app.services import addresses, audit, colours, logos
+from app.services import addresses, audit, colours, logos, senders
 from app.services.colours import Palette
 
 
@@ -91,7 +91,7 @@ def save(
         "name": addresses.clean_name(name),
         "sender_name": addresses.clean_name(sender_name, field="sender_name"),
         "support_email": addresses.normalise(support_email, field="support_email"),
-        "sender_address": _sender(sender_address),
+        "sender_address": senders.checked(sender_address, agency=agency),
         "accent": colours.parse(accent),
         "timezone": _zone(timezone),
     }
@@ -107,10 +107,6 @@ def save(
         for key, value in values.items():
             setattr(agency, key, value)
         audit.record("branding.changed", agency, by=by, at=at, changed=changed)
-
-
-def _sender(text: str) -> str | None:
-    return addresses.normalise(text, field="sender_address") if text.strip() else None
 
 
 def _zone(text: str) -> str:

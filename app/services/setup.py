@@ -9,6 +9,7 @@ from app.database import transaction
 from app.errors import Conflict, Refused
 from app.i18n import _
 from app.services import agencies, counters, limits
+from app.services.agencies import NewAgency
 from app.services.audit import Actor
 from app.services.staff_passwords import Proven
 
@@ -41,28 +42,12 @@ def verify(typed: str) -> None:
         raise Refused(_("This is not the code that the console shows."), field="code")
 
 
-def create(
-    *,
-    name: str,
-    owner_name: str,
-    owner_email: str,
-    password: str,
-    support_email: str | None = None,
-    sender_address: str | None = None,
-) -> Proven:
+def create(typed: NewAgency) -> Proven:
     """Make the first agency, once; its owner, who may enter, is returned. The caller has verified the code."""
     at = clock.now()
     with transaction():
         first = counters.hit("set-up", at=at, window=EVER, limit=1)  # one row, so that two at once are one
         if not first or not is_needed():
             raise Conflict(_("This installation has been set up already."))
-        owner = agencies.create(
-            name=name,
-            owner_name=owner_name,
-            owner_email=owner_email,
-            password=password,
-            support_email=support_email,
-            sender_address=sender_address,
-            by=Actor("staff", owner_email.strip().lower()),
-        )
+        owner = agencies.create(typed, by=Actor("staff", typed.owner_email.strip().lower()))
         return Proven(owner, owner.password_hash)

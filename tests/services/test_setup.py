@@ -1,5 +1,6 @@
 import re
 import threading
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
@@ -10,14 +11,11 @@ from app.errors import Conflict, RateLimited, Refused
 from app.extensions import db
 from app.models import Agency
 from app.services import agencies, setup
+from app.services.agencies import NewAgency
 from tests import factories
 
-GIVEN = {
-    "name": "Northwind Studio",
-    "owner_name": "Maya Okafor",
-    "owner_email": "maya@northwind.example",
-    "password": factories.PASSWORD,
-}
+GIVEN = NewAgency("Northwind Studio", "Maya Okafor", "maya@northwind.example", factories.PASSWORD)
+EVE = replace(GIVEN, owner_email="eve@elsewhere.example")
 
 
 def test_code_is_the_same_in_every_process_and_another_elsewhere(app, catalog, config, tmp_path):
@@ -70,25 +68,25 @@ def test_verify_stops_a_visitor_after_twenty_tries_and_everybody_after_a_hundred
 
 def test_create_makes_the_first_agency_and_no_second(app_context):
     assert setup.is_needed()
-    owner = setup.create(**GIVEN).person
+    owner = setup.create(GIVEN).person
 
     assert not setup.is_needed()
     assert owner.agency.name == "Northwind Studio"
     with pytest.raises(Conflict, match="set up already"):
-        setup.create(**GIVEN | {"owner_email": "eve@elsewhere.example"})
+        setup.create(EVE)
 
 
 def test_create_can_be_tried_again_after_a_refusal(app_context):
     with pytest.raises(Refused):
-        setup.create(**GIVEN | {"password": "short"})
+        setup.create(replace(GIVEN, password="short"))
 
-    setup.create(**GIVEN)
+    setup.create(GIVEN)
 
 
 def test_create_comes_too_late_after_an_agency_was_made_by_command(app_context):
-    agencies.create(**GIVEN)
+    agencies.create(GIVEN)
     with pytest.raises(Conflict):
-        setup.create(**GIVEN | {"owner_email": "eve@elsewhere.example"})
+        setup.create(EVE)
 
 
 @pytest.mark.both_databases
@@ -99,7 +97,7 @@ def test_four_at_once_make_one_agency(app):
         with app.app_context():
             ready.wait(10)
             try:
-                setup.create(**GIVEN | {"owner_email": f"maya{number}@northwind.example"})
+                setup.create(replace(GIVEN, owner_email=f"maya{number}@northwind.example"))
                 answers.append("made")
             except Conflict:
                 answers.append("too late")
