@@ -71,6 +71,14 @@ def _holds_data(app: Flask) -> bool:
 
 
 def _engine_options(url: str) -> dict[str, object]:
+    """As many connections as threads may want at once (gunicorn's 32 and the worker's), and no parameters in errors."""
     if make_url(url).get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": 20}, "hide_parameters": True}
-    return {"hide_parameters": True, "pool_pre_ping": True, "pool_size": 20, "max_overflow": 20, "pool_timeout": 10}
+        return {"connect_args": {"timeout": 20}, "hide_parameters": True, "pool_size": 40, "max_overflow": 256}
+    return {
+        "connect_args": {"connect_timeout": 5},
+        "hide_parameters": True,
+        "pool_pre_ping": True,
+        "pool_size": 20,
+        "max_overflow": 20,
+        "pool_timeout": 10,
+    }

@@ -1,0 +1,41 @@
+"""Connections to the database: enough for every thread, and no waiting for a server that says nothing."""
+
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from app import _engine_options
+from app.extensions import db
+from tests.support.processes import LOOPBACK
+
+READERS = 36  # gunicorn's threads and the worker's
+
+
+@pytest.mark.both_databases
+def test_as_many_readers_as_there_are_threads_do_not_wait_for_each_other(app):
+    all_at_once = threading.Barrier(READERS)
+
+    def read(_number):
+        with app.app_context():
+            assert db.session.execute(text("SELECT 1")).scalar() == 1
+            all_at_once.wait(5)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        list(pool.map(read, range(READERS)))
+
+
+def test_a_database_that_says_nothing_is_given_up_after_some_seconds():
+    with socket.create_server((LOOPBACK, 0)) as mute:
+        url = f"postgresql+psycopg://gatehouse@{LOOPBACK}:{mute.getsockname()[1]}/gatehouse"
+        engine = create_engine(url, **_engine_options(url))
+        before = time.monotonic()
+
+        with pytest.raises(OperationalError, match="timeout"):
+            engine.connect()
+
+        assert time.monotonic() - before < 10
