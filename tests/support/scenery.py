@@ -1,8 +1,9 @@
 """One installation with everything that an address can name, for walks over all routes; two agencies live in it."""
 
+import contextlib
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from flask.testing import FlaskClient
 from flask_wtf.csrf import generate_csrf
 from PIL import Image
 
-from app.database import across_tenants, acting_for
+from app.database import across_tenants, acting_for, enter_tenant
 from app.extensions import db
 from app.models import Agency, Health, Role, Staff
 from app.services import branding, link_tokens, oauth_clients, sending, workflows
@@ -138,6 +139,14 @@ class Scenery:
         for name in ("gh_staff", "gh_intake", "gh_portal"):
             browser.set_cookie(name, secrets.token_urlsafe(32))
         return browser
+
+    @contextlib.contextmanager
+    def acting(self, side: Side) -> Iterator[tuple[Agency, Staff]]:
+        """Within the agency, as its owner."""
+        with self.app.app_context():
+            enter_tenant(side.agency_id)
+            yield db.session.get_one(Agency, side.agency_id), db.session.get_one(Staff, side.people["owner"])
+            db.session.remove()
 
     def csrf(self, browser: FlaskClient, path: str) -> str:
         """The token that a form at this address would carry for this browser."""
