@@ -89,6 +89,26 @@ def test_a_dialog_opened_from_a_menu_gives_the_focus_back_to_it(screen, workflow
     expect(first).to_be_focused()
 
 
+def test_a_row_keeps_to_one_line_while_its_wait_runs_and_holds_the_rest_in_a_menu(served, screen, workflow):
+    _server, _app, owner, _workspace = served
+    slack, _hubspot = factories.make_sent(workflow, owner)
+    screen.reload()
+    more = screen.get_by_role("button", name="More for the Slack request")
+    expect(screen.locator(f"#resend-{slack.public_id}")).to_contain_text("available in")
+    tops = {screen.locator(f"#{key}-{slack.public_id}").bounding_box()["y"] for key in ("resend", "cancel", "more")}
+    assert len(tops) == 1
+
+    more.focus()
+    for key in ("Enter", "ArrowDown", "Enter"):
+        screen.keyboard.press(key)
+    expect(screen.get_by_role("dialog", name="Change recipient of Slack")).to_be_visible()
+    expect(screen.get_by_label("Recipient email")).to_be_focused()
+    screen.keyboard.press("Escape")  # the list of the field
+    screen.keyboard.press("Escape")
+
+    expect(more).to_be_focused()
+
+
 def test_it_follows_the_client_under_an_open_dialog(served, screen, workflow):
     _server, _app, owner, workspace = served
     asked = factories.make_request(workflow.slots[0], owner)
