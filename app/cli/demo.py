@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import shutil
+import socket
 import threading
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from app.services import agencies
 from app.web import demo as mailbox
 from app.worker import start_embedded
 
+LOOPBACK = "127.0.0.1"
+
 
 @click.command("demo")
 @click.option("--reset", is_flag=True, help="Forget all that was done in the demo and start over.")
@@ -28,6 +31,8 @@ def command(*, reset: bool) -> None:
     """Serve the demo and its sandbox provider until interrupted."""
     port, sandbox_port = _port("PORT", 8000), _port("SANDBOX_PORT", 8001)
     instance = Path(os.environ.get("GATEHOUSE_INSTANCE_PATH") or ROOT / "instance") / "demo"
+    listeners = serving.listen(LOOPBACK, port, instead=lambda other: f"PORT={other} make demo")
+    beside = serving.listen(LOOPBACK, sandbox_port, instead=lambda other: f"SANDBOX_PORT={other} make demo")
     if reset and instance.exists():
         shutil.rmtree(instance)
     app, sandbox = build(instance, port=port, sandbox_port=sandbox_port)
@@ -38,11 +43,9 @@ def command(*, reset: bool) -> None:
         if is_new:
             demo_data.make()
     worker = start_embedded(app)
-    _serve_beside(sandbox, sandbox_port)
+    _serve_beside(sandbox, beside)
     introduction = demo_data.introduction(f"http://localhost:{port}", f"http://127.0.0.1:{sandbox_port}")
-    serving.run(
-        app, host="127.0.0.1", port=port, listening=lambda: click.echo(introduction), stopping=worker.ask_to_stop
-    )
+    serving.run(app, listeners, listening=lambda: click.echo(introduction), stopping=worker.ask_to_stop)
     worker.stop()
 
 
@@ -67,9 +70,9 @@ def build(instance: Path, *, port: int, sandbox_port: int) -> tuple[Flask, Flask
     return app, sandbox
 
 
-def _serve_beside(sandbox: Flask, port: int) -> None:
+def _serve_beside(sandbox: Flask, listeners: list[socket.socket]) -> None:
     """Serve the sandbox in threads of this process; it ends with it."""
-    server = waitress.create_server(sandbox, host="127.0.0.1", port=port, threads=8, ident=None)
+    server = waitress.create_server(sandbox, sockets=listeners, threads=8, ident=None)
     threading.Thread(target=server.run, daemon=True).start()
 
 

@@ -23,6 +23,7 @@ def command(host: str, port: int, threads: int) -> None:
     if wrong := health.problems():
         raise click.ClickException(wrong[0])
     code = setup.code() if setup.is_needed() else None
+    listeners = serving.listen(host, port, instead=lambda other: f"flask serve --port {other}")
     db.session.rollback()  # nothing of the start stays open for as long as it serves
     worker = start_embedded(app) if config.worker == "embedded" else None
 
@@ -32,6 +33,6 @@ def command(host: str, port: int, threads: int) -> None:
             click.echo(f"Nobody has set it up yet. The set-up code is {code}")
 
     stopping = worker.ask_to_stop if worker else lambda: None
-    serving.run(app, host=host, port=port, threads=threads, listening=listening, stopping=stopping)
+    serving.run(app, listeners, threads=threads, listening=listening, stopping=stopping)
     if worker:
         worker.stop()

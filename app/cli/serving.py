@@ -1,10 +1,13 @@
 """The embedded web server: waitress, which on SIGTERM lets the requests in flight finish."""
 
+import errno
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import click
 import waitress
 from flask import Flask
 from waitress import wasyncore
@@ -15,16 +18,27 @@ THREADS = 16
 GRACE = 25.0  # seconds for requests in flight; the worker's run beside them
 
 
+def listen(host: str, port: int, *, instead: Callable[[int], str]) -> list[socket.socket]:
+    """Listen on every address of a host; raises ClickException if that can't be, with the command to try `instead`."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return [socket.create_server(address, family=family) for family, *_, address in found]
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            other = port + 10 if port <= 65525 else port - 10
+            raise click.ClickException(f"Port {port} is taken: try {instead(other)}") from error
+        raise click.ClickException(f"{host}:{port} can't be listened on: {error.strerror}.") from error
+
+
 def run(
     app: Flask,
+    listeners: Sequence[socket.socket],
     *,
-    host: str,
-    port: int,
     listening: Callable[[], None],
     stopping: Callable[[], None],
     threads: int = THREADS,
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve what comes in at the listeners until SIGTERM or SIGINT.
 
     `listening` is called once connections are accepted, `stopping` before requests in flight are waited for.
     """
@@ -34,7 +48,7 @@ def run(
     sockets: dict[int, object] = {}
     # How far proxies are trusted is the application's setting, so waitress keeps out of it.
     server = waitress.create_server(
-        app, map=sockets, host=host, port=port, threads=threads, ident=None, clear_untrusted_proxy_headers=False
+        app, map=sockets, sockets=listeners, threads=threads, ident=None, clear_untrusted_proxy_headers=False
     )
     listening()
     while not asked.is_set():

@@ -208,7 +208,8 @@ def app(environ, start_response):
     return [b"x" * 1000000] * 3
 
 say = lambda word: lambda: print(word, flush=True)
-serving.run(app, host="127.0.0.1", port=int(sys.argv[1]), listening=say("listening"), stopping=say("stopping"))
+listeners = serving.listen("127.0.0.1", int(sys.argv[1]), instead=str)
+serving.run(app, listeners, listening=say("listening"), stopping=say("stopping"))
 """
 
 
