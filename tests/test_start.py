@@ -10,7 +10,7 @@ from app import create_app
 from app.database import acting_for
 from app.extensions import db
 from app.models import Agency
-from app.services import health, oauth_clients
+from app.services import health, own_clients
 from app.vault import KeysUnusable
 from tests import factories
 
@@ -63,8 +63,8 @@ def test_wrong_keys_are_a_problem_that_readyz_names(installation, catalog, tmp_p
         agency = db.session.scalars(select(Agency)).one()
         owner = factories.make_staff(agency)
         with acting_for(agency.id):
-            oauth_clients.draft(agency, "slack", by=owner)
-            oauth_clients.configure(agency, "slack", client_id="x", client_secret="not to be known", by=owner)
+            own_clients.draft(agency, "slack", by=owner)
+            own_clients.configure(agency, "slack", client_id="x", client_secret="not to be known", by=owner)
         assert health.problems() == []
     other = factories.config(tmp_path / "other", installation.database_url)
     shutil.copytree(installation.keys_path, other.keys_path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from app.models import Health, Notice, OutboxState, Source
-from app.services import connection_requests, oauth_clients, sending, workflows
+from app.services import connection_requests, own_clients, sending, workflows
 from tests import factories
 from tests.support import browsing, shared_app
 from tests.support.staff_browser import StaffBrowser
@@ -328,9 +328,9 @@ def the_way_to_the_provider_without_a_script(stage: Stage) -> None:
 
 @screen(Part(NOT_OAUTH))
 def an_app_whose_client_was_taken_away(stage: Stage) -> None:
-    oauth_clients.configure(stage.agency, "zoom", client_id="our-client", client_secret="secret", by=stage.owner)
+    own_clients.configure(stage.agency, "zoom", client_id="our-client", client_secret="secret", by=stage.owner)
     (asked,) = stage.sent(("zoom", "create_meeting"))
-    oauth_clients.remove(stage.agency, "zoom", by=stage.owner)
+    own_clients.remove(stage.agency, "zoom", by=stage.owner)
     stage.client(asked).press("start", asked)
 
 

@@ -1,151 +1,16 @@
-import threading
-from dataclasses import replace
-
 import pytest
-from sqlalchemy import select
 
 from app import runtime
-from app.catalog import Catalog
-from app.catalog.protocol import ClientAuth
 from app.database import acting_for
-from app.errors import Conflict, NotFound, Refused
+from app.errors import Conflict
 from app.extensions import db
-from app.models import AuditEvent, OAuthClient, Staff
-from app.services import oauth_clients
+from app.services import oauth_clients, own_clients
 from app.services.oauth_clients import Readiness
-from app.vault import VaultError
-from tests import factories
+from tests.services.test_own_clients import configured
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.statements import counted
 
 pytestmark = pytest.mark.both_databases
-SECRET = "CANARY-client-secret"
-
-
-def configured(agency, owner, app="notion", **changes):
-    given = {"client_id": "our-client", "client_secret": SECRET} | changes
-    return oauth_clients.configure(agency, app, **given, by=owner)
-
-
-def audited():
-    return [(row.type, row.data["app"]) for row in db.session.scalars(select(AuditEvent).order_by(AuditEvent.id))]
-
-
-def test_draft_has_its_redirect_address_before_the_client_is_there(agency, owner):
-    own = oauth_clients.draft(agency, "notion", by=owner)
-
-    state = oauth_clients.state(agency, "notion")
-    assert state.own_redirect_uri == f"http://localhost/oauth/callback/{own.public_id}"
-    assert state.readiness is Readiness.NEEDS_CLIENT
-    assert oauth_clients.for_app(agency, "notion") is None
-    assert oauth_clients.by_key(agency, own.public_id) is None
-    assert oauth_clients.draft(agency, "notion", by=owner) == own
-    assert audited() == [("oauth_client.drafted", "notion")]
-
-
-def test_draft_is_for_oauth_apps_of_the_catalog(agency, owner):
-    api_key_only = next(app.key for app in runtime.current().catalog if not app.oauth2)
-    with pytest.raises(Refused):
-        oauth_clients.draft(agency, api_key_only, by=owner)
-    with pytest.raises(NotFound):
-        oauth_clients.draft(agency, "nothing", by=owner)
-
-
-@pytest.mark.parametrize("act", [oauth_clients.draft, configured])
-def test_a_client_is_made_once_by_two_at_a_time(app, agency, owner, act):
-    ready, made = threading.Barrier(2), []
-    agency_id, owner_id = agency.id, owner.id
-
-    def draft():
-        with app.app_context(), acting_for(agency_id):
-            by = db.session.get_one(Staff, owner_id)
-            ours = by.agency
-            ready.wait(10)
-            made.append((act(ours, by) if act is configured else act(ours, "notion", by=by)).public_id)
-
-    threads = [threading.Thread(target=draft) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert len(made) == 2
-    assert len(set(made)) == 1
-
-
-def test_configure_seals_the_secret_and_makes_the_client_usable(agency, owner):
-    own = configured(agency, owner, client_id=" our-client ")
-
-    usable = oauth_clients.for_app(agency, "notion")
-    assert (usable.key, usable.client_id) == (own.public_id, "our-client")
-    assert usable.client_secret.reveal() == SECRET
-    assert usable.redirect_uri == f"http://localhost/oauth/callback/{own.public_id}"
-    assert oauth_clients.by_key(agency, own.public_id) == usable
-    assert SECRET.encode() not in own.client_secret
-    assert SECRET not in repr(usable)
-    assert audited() == [("oauth_client.drafted", "notion"), ("oauth_client.set", "notion")]
-
-
-def test_configure_replaces_both(agency, owner):
-    first = configured(agency, owner)
-    second = configured(agency, owner, client_id="another", client_secret="another secret")
-
-    usable = oauth_clients.for_app(agency, "notion")
-    assert (usable.client_id, usable.client_secret.reveal()) == ("another", "another secret")
-    assert first.public_id == second.public_id
-
-
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"client_id": ""}, "client_id"),
-        ({"client_id": "x" * 401}, "client_id"),
-        ({"client_id": "our\nclient"}, "client_id"),
-        ({"client_id": "oür-client"}, "client_id"),
-        ({"client_secret": ""}, "client_secret"),
-        ({"client_secret": "   "}, "client_secret"),
-        ({"client_secret": "x" * 2001}, "client_secret"),
-        ({"client_secret": "sec\x00ret"}, "client_secret"),
-    ],
-)
-def test_configure_refuses_bad_input_at_its_field(agency, owner, changes, field):
-    with pytest.raises(Refused) as refused:
-        configured(agency, owner, **changes)
-
-    assert refused.value.field == field
-    assert oauth_clients.for_app(agency, "notion") is None
-
-
-def test_configure_takes_a_public_client_without_a_secret(app, agency, owner, monkeypatch):
-    state = runtime.current()
-    notion = state.catalog.get("notion")
-    public = replace(notion, oauth2=replace(notion.oauth2, client_auth=ClientAuth.NONE))
-    monkeypatch.setitem(app.extensions, "gatehouse", replace(state, catalog=Catalog({"notion": public})))
-
-    configured(agency, owner, client_secret="")
-
-    assert oauth_clients.for_app(agency, "notion").client_secret is None
-
-
-def test_a_secret_that_was_moved_to_another_client_does_not_open(agency, owner):
-    one, other = configured(agency, owner), configured(agency, owner, "airtable")
-    with factories.transaction():
-        other.client_secret = one.client_secret
-
-    with pytest.raises(VaultError):
-        oauth_clients.for_app(agency, "airtable")
-
-
-def test_remove_forgets_id_and_secret_and_keeps_the_address(agency, owner):
-    own = configured(agency, owner)
-    oauth_clients.remove(agency, "notion", by=owner)
-
-    assert oauth_clients.for_app(agency, "notion") is None
-    row = db.session.scalars(select(OAuthClient)).one()
-    assert (row.public_id, row.client_id, row.client_secret, row.configured_at) == (own.public_id, None, None, None)
-    with pytest.raises(Conflict):
-        oauth_clients.remove(agency, "notion", by=owner)
-    assert audited()[-1] == ("oauth_client.removed", "notion")
 
 
 def test_the_shared_client_serves_until_there_is_one_of_ones_own(agency, owner):
@@ -164,7 +29,7 @@ def test_the_shared_client_serves_until_there_is_one_of_ones_own(agency, owner):
     assert oauth_clients.by_key(agency, "shared-slack") == shared
     assert oauth_clients.state(agency, "slack").readiness is Readiness.OWN
 
-    oauth_clients.remove(agency, "slack", by=owner)
+    own_clients.remove(agency, "slack", by=owner)
     assert oauth_clients.for_app(agency, "slack") == shared
 
 
@@ -174,15 +39,14 @@ def test_by_key_knows_no_other(agency, key):
 
 
 def test_another_agencys_client_is_not_there(agency, owner, stranger):
-    theirs = None
     with acting_for(stranger.agency_id):
-        theirs = configured(stranger.agency, stranger)
+        theirs = configured(stranger.agency, stranger).public_id
 
     assert oauth_clients.for_app(agency, "notion") is None
-    assert oauth_clients.by_key(agency, theirs.public_id) is None
+    assert oauth_clients.by_key(agency, theirs) is None
     assert oauth_clients.states(agency)["notion"].own is None
     with pytest.raises(Conflict):
-        oauth_clients.remove(agency, "notion", by=owner)
+        own_clients.remove(agency, "notion", by=owner)
 
 
 def test_eligible_wants_oauth_and_a_client(agency, owner):
@@ -193,7 +57,7 @@ def test_eligible_wants_oauth_and_a_client(agency, owner):
     assert not oauth_clients.eligible(agency, catalog.get("notion"))
     assert not oauth_clients.eligible(agency, api_key_only)
 
-    oauth_clients.draft(agency, "notion", by=owner)
+    own_clients.draft(agency, "notion", by=owner)
     assert not oauth_clients.eligible(agency, catalog.get("notion"))
     configured(agency, owner)
     assert oauth_clients.eligible(agency, catalog.get("notion"))
@@ -212,14 +76,3 @@ def test_states_tell_of_every_app_in_one_statement(agency, owner):
     assert (states["slack"].readiness, states["slack"].ready) == (Readiness.SHARED, True)
     assert (states["airtable"].readiness, states["airtable"].ready) == (Readiness.NEEDS_CLIENT, False)
     assert {each.readiness for each in states.values() if not each.app.oauth2} == {Readiness.API_KEY}
-
-
-def test_connections_made_with_counts_those_that_still_are(agency, owner, workspace):
-    own = configured(agency, owner)
-    factories.make_connection(workspace, "notion", oauth_client=own.public_id)
-    factories.make_connection(
-        workspace, "notion", name="Another", oauth_client=own.public_id, revoked_at=own.created_at
-    )
-    factories.make_connection(workspace, "slack")
-
-    assert oauth_clients.connections_made_with(own) == 1

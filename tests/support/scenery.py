@@ -16,7 +16,7 @@ from PIL import Image
 from app.database import across_tenants, acting_for, enter_tenant
 from app.extensions import db
 from app.models import Agency, Health, Role, Staff
-from app.services import branding, link_tokens, oauth_clients, sending, workflows
+from app.services import branding, link_tokens, own_clients, sending, workflows
 from tests import factories
 from tests.support.browsing import Browser
 from tests.support.rows import Rows, rows_of
@@ -53,7 +53,7 @@ def build(name: str, *, recipient: str = RECIPIENT) -> Side:
         pending = factories.make_request(workflow.slots[0], owner, recipient=recipient)
         sending.send(workflow, by=owner)
         queued = factories.make_request(workflow.slots[1], owner, recipient=recipient)
-        own = oauth_clients.configure(agency, "xero", client_id="northwind", client_secret="hush-hush", by=owner)
+        own = own_clients.configure(agency, "xero", client_id="northwind", client_secret="hush-hush", by=owner)
         branding.save(agency, logo=picture(), by=owner, **_look(agency))
         browser = Browser(session_id=side.session_id)
         assert browser.open(pending.bundle).bundle

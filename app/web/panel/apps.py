@@ -4,7 +4,7 @@ from flask import Response, g, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.i18n import _
-from app.services import oauth_clients, paging
+from app.services import oauth_clients, own_clients, paging
 from app.services.oauth_clients import AppState, Readiness
 from app.web.htmx import fragment
 from app.web.panel import bp
@@ -39,7 +39,7 @@ def show_app(app_key: str) -> ResponseReturnValue:
 @bp.post("/apps/<app_key>/set-up")
 @for_managers
 def set_up_app(app_key: str) -> ResponseReturnValue:
-    oauth_clients.draft(g.agency, app_key, by=g.staff)
+    own_clients.draft(g.agency, app_key, by=g.staff)
     return redirect(url_for("panel.show_app", app_key=app_key), 303)
 
 
@@ -47,9 +47,9 @@ def set_up_app(app_key: str) -> ResponseReturnValue:
 @for_managers
 def save_client(app_key: str) -> ResponseReturnValue:
     form = ClientForm()
-    oauth_clients.draft(g.agency, app_key, by=g.staff)
+    own_clients.draft(g.agency, app_key, by=g.staff)
     saved = form.does(
-        lambda: oauth_clients.configure(
+        lambda: own_clients.configure(
             g.agency,
             app_key,
             client_id=form.client_id.data,
@@ -67,14 +67,14 @@ def save_client(app_key: str) -> ResponseReturnValue:
 @for_managers
 def confirm_client_removal(app_key: str) -> ResponseReturnValue:
     state = oauth_clients.state(g.agency, app_key)
-    count = oauth_clients.connections_made_with(state.own) if state.own else 0
+    count = own_clients.connections_made_with(state.own) if state.own else 0
     return fragment("panel/apps/_remove.html", state=state, count=count)
 
 
 @bp.post("/apps/<app_key>/remove")
 @for_managers
 def remove_client(app_key: str) -> ResponseReturnValue:
-    oauth_clients.remove(g.agency, app_key, by=g.staff)
+    own_clients.remove(g.agency, app_key, by=g.staff)
     toast(_("Removed the client"))
     return go(url_for("panel.show_app", app_key=app_key))
 

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from app import runtime
-from app.services import oauth_clients
+from app.services import oauth_clients, own_clients
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import errors, one, page
 from tests.support.statements import counted
@@ -37,7 +37,7 @@ def every_page(browser, url):
 
 
 def test_the_list_shows_every_app_and_its_state(maya, agency, owner, api_key_only):
-    oauth_clients.configure(agency, "notion", client_id="x", client_secret="y", by=owner)
+    own_clients.configure(agency, "notion", client_id="x", client_secret="y", by=owner)
     found = every_page(maya, "/panel/apps")
 
     assert set(found) == {app.name for app in runtime.current().catalog}
@@ -67,7 +67,7 @@ def test_the_list_costs_the_same_however_many_clients(maya, agency, owner):
     costs = []
     for keys in (["notion"], ["airtable", "asana", "github"]):
         for key in keys:
-            oauth_clients.draft(agency, key, by=owner)
+            own_clients.draft(agency, key, by=owner)
         with counted() as statements:
             maya.get("/panel/apps")
         costs.append(len(statements))
@@ -81,7 +81,7 @@ def test_setting_up_shows_the_redirect_address_before_it_asks_for_the_client(may
 
     assert answer.headers["Location"] == "/panel/apps/notion"
     soup = page(maya.get("/panel/apps/notion"))
-    own = oauth_clients.own_client(agency, "notion")
+    own = own_clients.find(agency, "notion")
     address = f"http://localhost/oauth/callback/{own.public_id}"
     assert one(soup, "h1").get_text(" ", strip=True).endswith("Set up Notion")
     assert one(soup, "#own-redirect").text == address
