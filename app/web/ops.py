@@ -1,12 +1,20 @@
 """For those who run an installation: is it alive, is it ready, what are its figures."""
 
+import contextlib
 import hmac
 import ipaddress
+import os
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 from flask import Blueprint, Flask, Response, abort, current_app, g, request
 from flask.typing import ResponseReturnValue
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Config
 from app.services import health
@@ -18,9 +26,7 @@ answered = Counter(
     "gatehouse_http_responses", "Answers by endpoint and status.", ["endpoint", "status"], registry=registry
 )
 took = Histogram("gatehouse_http_seconds", "How long answers took, by endpoint.", ["endpoint"], registry=registry)
-waiting = Gauge(
-    "gatehouse_outbox_items", "Work in the outbox that is not finished, by state.", ["state"], registry=registry
-)
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # where processes keep their counts together, if there are several
 
 
 @bp.get("/healthz")
@@ -41,10 +47,23 @@ def metrics() -> ResponseReturnValue:
     """Give the figures in Prometheus' format, to this machine itself or to whoever has the token."""
     if not _may_read():
         abort(404)
-    waiting.clear()
-    for state, count in health.outbox_depth().items():
-        waiting.labels(state).set(count)
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    shown = CollectorRegistry()
+    shown.register(MultiProcessCollector(None) if SHARED in os.environ else registry)  # type: ignore[no-untyped-call]
+    shown.register(Outbox())
+    return Response(generate_latest(shown), content_type=CONTENT_TYPE_LATEST)
+
+
+class Outbox(Collector):
+    """The outbox as it is now; nothing while the database is away."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        items = GaugeMetricFamily(
+            "gatehouse_outbox_items", "Work in the outbox that is not finished, by state.", labels=["state"]
+        )
+        with contextlib.suppress(SQLAlchemyError):
+            for state, count in health.outbox_depth().items():
+                items.add_metric([state], count)
+        yield items
 
 
 def _may_read() -> bool:
@@ -61,7 +80,9 @@ def _text(body: str, status: int) -> Response:
 
 
 def measure(app: Flask) -> None:
-    """Count every answer and how long it took."""
+    """Count every answer and how long it took; together with other processes if a folder for that is named."""
+    if folder := os.environ.get(SHARED):
+        Path(folder).mkdir(parents=True, exist_ok=True)
 
     @app.before_request
     def begin() -> None:

@@ -1,0 +1,141 @@
+"""What those who run an installation ask: is it alive, is it ready, what are its figures."""
+
+import re
+import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from app import clock, create_app
+from app.database import across_tenants, transaction
+from app.services import health, outbox
+from tests import factories
+from tests.support.processes import LOOPBACK, environment, free_port
+from tests.support.servers import serve_process
+
+TOKEN = "a-token-of-a-scraper"
+FAR = {"REMOTE_ADDR": "203.0.113.9"}
+
+
+@pytest.fixture
+def guarded(tmp_path, database_url, catalog):
+    config = factories.config(tmp_path, database_url, metrics_token=TOKEN)
+    return create_app(config, catalog=catalog).test_client()
+
+
+def test_healthz_answers_whatever_else_is_wrong(client, app, monkeypatch):
+    monkeypatch.setattr(health, "problems", lambda: ["All is lost."])
+
+    answer = client.get("/healthz", headers={"Host": "10.0.0.7:8000"})
+
+    assert (answer.status_code, answer.text, answer.mimetype) == (200, "ok\n", "text/plain")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_readyz_is_ready_when_everything_is_there(client):
+    answer = client.get("/readyz", headers={"Host": "10.0.0.7:8000"})
+
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+@pytest.mark.parametrize(
+    ("done", "found"),
+    [("UPDATE alembic_version SET version_num = 'older'", "older"), ("DELETE FROM alembic_version", "none")],
+)
+def test_readyz_is_not_ready_at_another_schema(app, client, done, found):
+    with app.app_context(), transaction() as session:
+        session.execute(text(done))
+
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.text == f"The database is at schema {found}, not {health.newest_schema()}: run flask db upgrade.\n"
+
+
+def test_readyz_is_not_ready_when_nothing_was_ever_migrated(tmp_path, catalog):
+    app = create_app(factories.config(tmp_path, f"sqlite:///{tmp_path / 'empty.sqlite3'}"), catalog=catalog)
+
+    answer = app.test_client().get("/readyz")
+
+    assert (answer.status_code, "schema none" in answer.text) == (503, True)
+
+
+def test_metrics_are_for_this_machine_when_there_is_no_token(client):
+    assert client.get("/metrics").status_code == 200
+    assert client.get("/metrics", environ_base={"REMOTE_ADDR": "::1"}).status_code == 200
+    assert client.get("/metrics", environ_base=FAR).status_code == 404
+    assert client.get("/metrics", environ_base=FAR, headers={"Authorization": "Bearer "}).status_code == 404
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via"])
+def test_metrics_are_not_for_whom_a_proxy_on_this_machine_brings(client, header):
+    assert client.get("/metrics", headers={header: "for=127.0.0.1"}).status_code == 404
+
+
+@pytest.mark.parametrize("scheme", ["Bearer {}x", "bearer {}", "Basic {}", "{}", "Bearer", "Bearer é", ""])
+def test_metrics_are_for_none_but_the_token_when_there_is_one(guarded, scheme):
+    header = {"Authorization": scheme.format(TOKEN)}
+
+    assert guarded.get("/metrics", headers=header).status_code == 404
+    assert guarded.get("/metrics").status_code == 404
+    assert guarded.get("/metrics", environ_base=FAR, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_metrics_tell_of_answers_and_of_the_outbox(client, agency):
+    with across_tenants("a test's setting"), transaction():
+        for key in "abc":
+            outbox.put("letter.sent", key, agency_id=agency.id, at=clock.now())
+    client.get("/panel/nowhere")
+
+    figures = client.get("/metrics").text
+
+    assert 'gatehouse_outbox_items{state="queued"} 3.0' in figures
+    assert re.search(r'gatehouse_http_responses_total\{endpoint="none",status="404"\} [1-9]', figures)
+    assert 'gatehouse_http_seconds_count{endpoint="none"}' in figures
+
+
+def test_metrics_tell_what_they_can_while_the_database_is_away(client, monkeypatch):
+    def away():
+        raise OperationalError("SELECT", {}, ConnectionError("refused"))
+
+    monkeypatch.setattr(health, "outbox_depth", away)
+
+    figures = client.get("/metrics")
+
+    assert figures.status_code == 200
+    assert "gatehouse_http_responses_total{" in figures.text
+    assert "gatehouse_outbox_items{" not in figures.text
+
+
+def test_metrics_of_several_processes_are_added_up(tmp_path, database_url):
+    port, shared = free_port(), tmp_path / "run" / "counts"
+    url = f"http://{LOOPBACK}:{port}"
+    env = environment(
+        GATEHOUSE_INSTANCE_PATH=str(tmp_path),
+        GATEHOUSE_DATABASE_URL=database_url,
+        GATEHOUSE_WORKER="external",
+        PROMETHEUS_MULTIPROC_DIR=str(shared),
+    )
+
+    def ask(path):
+        with urllib.request.urlopen(f"{url}{path}", timeout=10) as answer:
+            return answer.read().decode()
+
+    def counted():
+        return float(re.search(r'responses_total\{endpoint="ops.healthz",status="200"\} (\S+)', ask("/metrics"))[1])
+
+    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--workers", "2", "--bind", f"{LOOPBACK}:{port}"]
+    with serve_process(command, url=f"{url}/healthz", env=env, timeout=60):
+        before, asked = counted(), 0
+        with ThreadPoolExecutor(8) as pool:
+            for _ in range(200):  # the second process may still be starting
+                asked += len(list(pool.map(ask, ["/healthz"] * 8)))
+                if len(list(shared.glob("counter_*.db"))) == 2:
+                    break
+        after = {counted() for _ in range(6)}
+
+    assert len(list(shared.glob("counter_*.db"))) == 2, "both processes have answered"
+    assert after == {before + asked}
