@@ -271,8 +271,3 @@ class OAuth2:
     def scope_text(self, scopes: Iterable[str]) -> str:
         """Join scopes as this provider wants them."""
         return self.scope_separator.join(scopes)
-
-    def missing(self, asked: Iterable[str], granted: Iterable[str]) -> tuple[str, ...]:
-        """Return what was asked and not granted, in the order asked, aliases and inclusion considered."""
-        held = self.reported.covered(granted) | frozenset(self.reported.unreported)
-        return tuple(scope for scope in asked if scope not in held)

@@ -79,6 +79,7 @@ def _partial(name: str, *columns: object, where: object) -> None:
 _IN_WORKSPACE, _ACCOUNT_WIDE = Connection.workspace_id.is_not(None), Connection.workspace_id.is_(None)
 _KNOWN = Connection.external_id.is_not(None)
 _IDENTITY = (Connection.app_key, Connection.issuer, Connection.external_id)
+Index("ix_connection_account", Connection.issuer, Connection.external_id)
 _partial("uq_connection_name", Connection.workspace_id, Connection.app_key, Connection.name_key, where=_IN_WORKSPACE)
 _partial(
     "uq_connection_account_name", Connection.agency_id, Connection.app_key, Connection.name_key, where=_ACCOUNT_WIDE

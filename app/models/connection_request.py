@@ -115,3 +115,5 @@ Index(
     sqlite_where=_MENDS,
     postgresql_where=_MENDS,
 )
+_OPEN = ConnectionRequest.status.in_([Status.PENDING, Status.DECLINED])
+Index("ix_connection_request_open", ConnectionRequest.agency_id, sqlite_where=_OPEN, postgresql_where=_OPEN)

@@ -45,3 +45,5 @@ class OutboxItem(OwnedByAgency, Model):
 
 _OPEN = OutboxItem.state.in_([OutboxState.QUEUED, OutboxState.RETRY, OutboxState.CLAIMED, OutboxState.TRANSMITTING])
 Index("ix_outbox_due", OutboxItem.due_at, sqlite_where=_OPEN, postgresql_where=_OPEN)
+_STUCK = OutboxItem.state.in_([OutboxState.DEAD, OutboxState.HELD])
+Index("ix_outbox_stuck", OutboxItem.agency_id, sqlite_where=_STUCK, postgresql_where=_STUCK)

@@ -9,7 +9,10 @@ from app.database import ClientOfAgency, InWorkspace, Model, new_public_id
 class Workspace(ClientOfAgency, Model):
     """One client of the agency, with its workflows, connections and members."""
 
-    __table_args__ = (UniqueConstraint("agency_id", "name_key"),)
+    __table_args__ = (
+        UniqueConstraint("agency_id", "name_key"),
+        Index("ix_workspace_active", "agency_id", "active_at"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)

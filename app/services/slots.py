@@ -95,14 +95,6 @@ def use_connection(slot: Slot, connection_id: str, *, confirmed: bool = False, b
         audit.record("slot.connection_chosen", slot, by=by, at=at, app=app.key, connection=chosen.public_id)
 
 
-def clear(slot: Slot, *, by: Staff) -> None:
-    """Take the connection out of the slot; the connection itself stays."""
-    at = clock.now()
-    with transaction():
-        slot.connection_id = None
-        audit.record("slot.cleared", slot, by=by, at=at, app=slot.app_key)
-
-
 def withdraw_request(slot: Slot, *, confirmed: bool, by: Staff, at: datetime) -> None:
     """Cancel what is asked for the slot; NeedsConfirmation for a queued or pending request without the person's yes.
 

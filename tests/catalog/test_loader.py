@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.catalog import CatalogError, current, install, load
+from app.catalog import CatalogError, load
 from app.catalog.loader import parse
 from app.errors import NotFound
 from tests.catalog.broken import BROKEN, at
@@ -133,9 +133,3 @@ def test_catalog_searches_names_and_categories(shipped):
     assert [app.key for app in shipped.search(" ZEND ")] == ["zendesk"]
     assert {"zendesk", "freshdesk"} <= {app.key for app in shipped.search("support")}
     assert shipped.search("no such thing") == ()
-
-
-def test_install_makes_a_catalog_current(shipped):
-    install(shipped)
-
-    assert current() is shipped

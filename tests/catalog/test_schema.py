@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.catalog.protocol import OAuth2, Reported, ScopeAs
+from app.catalog.protocol import Reported, ScopeAs
 from app.catalog.schema import ApiKey, Field
 from app.errors import NotFound, Refused
 
@@ -170,13 +170,6 @@ TOLD = [
 @pytest.mark.parametrize(("reported", "value", "granted"), [case[1:] for case in TOLD], ids=[case[0] for case in TOLD])
 def test_read_tells_what_was_granted(reported, value, granted):
     assert reported.read(value, asked=ASKED) == granted
-
-
-def test_missing_considers_what_a_scope_includes():
-    ways = OAuth2(reported=Reported(implies={"write": ("read",)}, unreported=("offline",)))
-
-    assert ways.missing(["read", "write", "offline"], ["write"]) == ()
-    assert ways.missing(["write", "read", "offline"], ["read"]) == ("write",)
 
 
 def test_scope_text_joins_as_the_provider_wants(shipped):

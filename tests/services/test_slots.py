@@ -6,7 +6,7 @@ from sqlalchemy import select
 from app.database import across_tenants, transaction
 from app.errors import NotFound, Refused
 from app.extensions import db
-from app.models import AuditEvent, Connection, Health, Slot, Source, Status
+from app.models import AuditEvent, Health, Slot, Source, Status
 from app.services import connection_requests, slots, workflows
 from app.services.slots import NeedsConfirmation
 from tests import factories
@@ -119,14 +119,6 @@ def test_get_knows_the_workflows_own_slots_alone(workspace, workflow, slot, owne
     assert slots.get(workflow, slot.public_id).id == slot.id
     with pytest.raises(NotFound):
         slots.get(other, slot.public_id)
-
-
-def test_clear_leaves_the_connection_itself(slot, connection, owner):
-    slots.use_connection(slot, connection.public_id, by=owner)
-    slots.clear(slot, by=owner)
-
-    assert slot.connection_id is None
-    assert db.session.get_one(Connection, connection.id).health is Health.ACTIVE
 
 
 def test_the_slot_goes_with_its_last_node_and_its_settled_requests_stay(agency, workflow, slot, owner):

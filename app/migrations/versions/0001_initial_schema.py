@@ -84,6 +84,7 @@ def upgrade() -> None:
     with op.batch_alter_table('outbox', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_outbox_agency_id'), ['agency_id'], unique=False)
         batch_op.create_index('ix_outbox_due', ['due_at'], unique=False, sqlite_where=sa.text("state IN ('queued', 'retry', 'claimed', 'transmitting')"), postgresql_where=sa.text("state IN ('queued', 'retry', 'claimed', 'transmitting')"))
+        batch_op.create_index('ix_outbox_stuck', ['agency_id'], unique=False, sqlite_where=sa.text("state IN ('dead', 'held')"), postgresql_where=sa.text("state IN ('dead', 'held')"))
 
     op.create_table('staff',
     sa.Column('id', sa.Integer(), nullable=False),
@@ -118,6 +119,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('public_id', name=op.f('uq_workspace_public_id'))
     )
     with op.batch_alter_table('workspace', schema=None) as batch_op:
+        batch_op.create_index('ix_workspace_active', ['agency_id', 'active_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_workspace_agency_id'), ['agency_id'], unique=False)
 
     op.create_table('audit_event',
@@ -301,6 +303,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('secret_id', name=op.f('uq_connection_secret_id'))
     )
     with op.batch_alter_table('connection', schema=None) as batch_op:
+        batch_op.create_index('ix_connection_account', ['issuer', 'external_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_connection_agency_id'), ['agency_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_connection_owner_email'), ['owner_email'], unique=False)
         batch_op.create_index(batch_op.f('ix_connection_workspace_id'), ['workspace_id'], unique=False)
@@ -417,6 +420,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_connection_request_agency_id'), ['agency_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_connection_request_bundle_id'), ['bundle_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_connection_request_connection_id'), ['connection_id'], unique=False)
+        batch_op.create_index('ix_connection_request_open', ['agency_id'], unique=False, sqlite_where=sa.text("status IN ('pending', 'declined')"), postgresql_where=sa.text("status IN ('pending', 'declined')"))
         batch_op.create_index(batch_op.f('ix_connection_request_slot_id'), ['slot_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_connection_request_workflow_id'), ['workflow_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_connection_request_workspace_id'), ['workspace_id'], unique=False)
@@ -514,6 +518,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_connection_request_workspace_id'))
         batch_op.drop_index(batch_op.f('ix_connection_request_workflow_id'))
         batch_op.drop_index(batch_op.f('ix_connection_request_slot_id'))
+        batch_op.drop_index('ix_connection_request_open', sqlite_where=sa.text("status IN ('pending', 'declined')"), postgresql_where=sa.text("status IN ('pending', 'declined')"))
         batch_op.drop_index(batch_op.f('ix_connection_request_connection_id'))
         batch_op.drop_index(batch_op.f('ix_connection_request_bundle_id'))
         batch_op.drop_index(batch_op.f('ix_connection_request_agency_id'))
@@ -545,6 +550,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_connection_workspace_id'))
         batch_op.drop_index(batch_op.f('ix_connection_owner_email'))
         batch_op.drop_index(batch_op.f('ix_connection_agency_id'))
+        batch_op.drop_index('ix_connection_account')
 
     op.drop_table('connection')
     with op.batch_alter_table('workflow', schema=None) as batch_op:
@@ -588,6 +594,7 @@ def downgrade() -> None:
     op.drop_table('audit_event')
     with op.batch_alter_table('workspace', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_workspace_agency_id'))
+        batch_op.drop_index('ix_workspace_active')
 
     op.drop_table('workspace')
     with op.batch_alter_table('staff', schema=None) as batch_op:
@@ -595,6 +602,7 @@ def downgrade() -> None:
 
     op.drop_table('staff')
     with op.batch_alter_table('outbox', schema=None) as batch_op:
+        batch_op.drop_index('ix_outbox_stuck', sqlite_where=sa.text("state IN ('dead', 'held')"), postgresql_where=sa.text("state IN ('dead', 'held')"))
         batch_op.drop_index('ix_outbox_due', sqlite_where=sa.text("state IN ('queued', 'retry', 'claimed', 'transmitting')"), postgresql_where=sa.text("state IN ('queued', 'retry', 'claimed', 'transmitting')"))
         batch_op.drop_index(batch_op.f('ix_outbox_agency_id'))
 
