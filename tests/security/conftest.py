@@ -1,15 +1,26 @@
-"""An installation with two agencies, tried from outside: no test holds an application context while a browser asks."""
+"""Two installations: one with everything in it, tried from outside, and one behind whose apps the independent provider stands."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
-from app import create_app
+from app import create_app, egress
 from app.catalog import load
 from tests import factories
+from tests.support import shared_app
+from tests.support.catalog_apps import CatalogApps, catalog_apps
 from tests.support.databases import migrate
+from tests.support.postgres import fresh_database
+from tests.support.provider import Provider
 from tests.support.scenery import Scenery
+from tests.web.client import conftest as at_provider
+
+agency, _, _, _, config, stranger = shared_app.fixtures
+person, workflow, asked = at_provider.person, at_provider.workflow, at_provider.asked
 
 
 @pytest.fixture(scope="package")
@@ -27,6 +38,50 @@ def _scenery(installation: Flask) -> Scenery:
 
 @pytest.fixture
 def scenery(_scenery: Scenery) -> Iterator[Scenery]:
-    """Northwind and Southpaw, as they were made."""
+    """Northwind and Southpaw, as they were made; no test holds an application context while a browser asks."""
     _scenery.restore()
     return _scenery
+
+
+# ── With the provider ───────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="package")
+def provider_apps(_provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> CatalogApps:
+    apps = catalog_apps(_provider, tmp_path_factory.mktemp("apps"))
+    apps.register(lambda key: f"{factories.BASE_URL}/oauth/callback/shared-{key}")
+    return apps
+
+
+def _app(folder: Path, url: str, apps: CatalogApps) -> Flask:
+    settings = factories.config(folder, url, apps_dir=apps.folder, oauth_clients=apps.oauth_clients)
+    return create_app(settings)
+
+
+@pytest.fixture(scope="package")
+def provider_app_on_sqlite(
+    sqlite_template: Path, provider_apps: CatalogApps, tmp_path_factory: pytest.TempPathFactory
+) -> Flask:
+    folder = tmp_path_factory.mktemp("provided")
+    shutil.copy(sqlite_template, folder / "provided.sqlite3")
+    return _app(folder, f"sqlite:///{folder / 'provided.sqlite3'}", provider_apps)
+
+
+@pytest.fixture(scope="package")
+def provider_app_on_postgres(
+    postgres_url: str, postgres_template: str, provider_apps: CatalogApps, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
+    with fresh_database(postgres_url, postgres_template) as url:
+        yield _app(tmp_path_factory.mktemp("provided"), factories.driver(url), provider_apps)
+
+
+@pytest.fixture
+def app(database_kind: str, request: pytest.FixtureRequest) -> Flask:
+    app: Flask = request.getfixturevalue(f"provider_app_on_{database_kind}")
+    egress.install(app.extensions["gatehouse"].egress)  # one a process: another test's application may have been last
+    return app
+
+
+@pytest.fixture
+def visitor(client: FlaskClient, provider: Provider) -> at_provider.Visitor:
+    return at_provider.Visitor(client)

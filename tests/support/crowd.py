@@ -21,7 +21,8 @@ def crowd(config: Config, act: Act, payload: Any, *, processes: int = 2, threads
 
     `act` is a function of a module, since it is called in fresh processes; the application there has the same settings.
     """
-    spawn = multiprocessing.get_context("spawn")
+    spawn = multiprocessing.get_context("forkserver")
+    spawn.set_forkserver_preload(["app", "tests.factories"])  # what takes longest to import
     start, results = spawn.Barrier(processes * threads), spawn.Queue()
     given = (config, act, payload, threads, start, results)
     members = [spawn.Process(target=_member, args=given, daemon=True) for _ in range(processes)]
