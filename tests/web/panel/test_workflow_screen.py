@@ -109,6 +109,19 @@ def test_a_row_keeps_to_one_line_while_its_wait_runs_and_holds_the_rest_in_a_men
     expect(more).to_be_focused()
 
 
+def test_on_a_phone_the_acts_of_the_home_page_stand_under_what_they_are_for(served, screen, workflow):
+    server, _app, owner, _workspace = served
+    asked = factories.make_sent(workflow, owner)[0]
+    with transaction():
+        asked.bundle.expires_at = app_clock.now()
+    screen.set_viewport_size({"width": 390, "height": 844})
+    screen.goto(f"{server.url}/panel/")
+    row = screen.get_by_role("listitem").filter(has_text="Slack, link expired")
+
+    where, above = (row.locator(part).bounding_box() for part in ("form button", "p >> nth=0"))
+    assert (where["x"], where["height"] < 40) == (above["x"], True)
+
+
 def test_it_follows_the_client_under_an_open_dialog(served, screen, workflow):
     _server, _app, owner, workspace = served
     asked = factories.make_request(workflow.slots[0], owner)
