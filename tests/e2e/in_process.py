@@ -1,6 +1,6 @@
 """An installation in threads of the test's own process, where the clock can be moved; its mail goes to a folder.
 
-A module opts in with `config, house, served = in_process.fixtures`; the first takes the place of conftest's.
+A module opts in with `config, home, house, office, served = in_process.fixtures`; the first takes the place of conftest's.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import Browser, BrowserContext
 
 from app.config import Config
 from app.database import transaction
@@ -22,6 +22,7 @@ from app.models import Agency, ConnectionRequest, Staff, Workflow, Workspace
 from app.services import link_tokens
 from app.worker import Worker
 from tests import factories
+from tests.support.browser import visitor
 from tests.support.servers import Served, serve_in_thread
 
 PRIYA, DANA = "priya.nair@harbordental.example", "dana.reyes@harbordental.example"
@@ -102,4 +103,19 @@ def house(
     served.app = None
 
 
-fixtures = (config, house, served)
+@pytest.fixture
+def office(browser: Browser, house: House) -> Iterator[BrowserContext]:
+    """The owner's browser, signed in."""
+    with visitor(browser) as context:
+        house.admit(context)
+        yield context
+
+
+@pytest.fixture
+def home(browser: Browser) -> Iterator[BrowserContext]:
+    """The client's browser."""
+    with visitor(browser) as context:
+        yield context
+
+
+fixtures = (config, home, house, office, served)

@@ -1,4 +1,7 @@
-"""Waits, caps and deadlines to the second: the server's clock and the browser's are moved together."""
+"""Waits, caps and deadlines to the second: the server's clock and the browser's are moved together.
+
+`clock` comes first in every test, so that nothing happens before it stands still.
+"""
 
 import re
 from collections.abc import Callable
@@ -16,7 +19,7 @@ from tests.e2e.in_process import DANA, PRIYA, House, link_in
 from tests.support.browser import visitor
 from tests.support.clock import Clock
 
-config, house, served = in_process.fixtures
+config, _, house, office, served = in_process.fixtures
 
 SLACK, HUBSPOT = ("slack", "send_channel_message"), ("hubspot", "create_contact")
 POLL = 3  # seconds between two
@@ -87,100 +90,94 @@ def label(text: str, app: str = "Slack") -> re.Pattern[str]:
 
 
 @pytest.mark.parametrize("polls", [True, False], ids=["polled", "server out of reach"])
-def test_the_cooldown_counts_down_to_the_second_and_ends_by_itself(house: House, browser: Browser, clock: Clock, polls):
+def test_the_cooldown_counts_down_to_the_second_and_ends_by_itself(clock: Clock, house: House, office, polls):
     workflow = house.workflow(SLACK)
     factories.make_sent(workflow, house.owner)
     assert len(house.deliver()) == 1
-    with visitor(browser) as office:
-        house.admit(office)
-        paced = Paced(office.new_page(), clock)
-        paced.goto(house.page_of(workflow))
-        if not polls:
-            office.route(house.page_of(workflow), lambda route: route.abort())
-        jump = paced.poll if polls else paced.jump
-        button = resend_button(paced.page)
-        expect(button).to_have_text(label("Resend email (available in 5:00)"))
+    paced = Paced(office.new_page(), clock)
+    paced.goto(house.page_of(workflow))
+    if not polls:
+        office.route(house.page_of(workflow), lambda route: route.abort())
+    jump = paced.poll if polls else paced.jump
+    button = resend_button(paced.page)
+    expect(button).to_have_text(label("Resend email (available in 5:00)"))
 
-        jump(seconds=47)
-        expect(button).to_have_text(label("Resend email (available in 4:13)"))
-        paced.tick()
-        expect(button).to_have_text(label("Resend email (available in 4:12)"))
-        jump(seconds=192)
-        expect(button).to_have_text(label("Resend email (available in 1:00)"))
-        paced.tick()
-        expect(button).to_have_text(label("Resend email (available in 0:59)"))
-        jump(seconds=58)
-        expect(button).to_have_text(label("Resend email (available in 0:01)"))
-        expect(button).to_have_attribute("aria-disabled", "true")
-        paced.tick()
+    jump(seconds=47)
+    expect(button).to_have_text(label("Resend email (available in 4:13)"))
+    paced.tick()
+    expect(button).to_have_text(label("Resend email (available in 4:12)"))
+    jump(seconds=192)
+    expect(button).to_have_text(label("Resend email (available in 1:00)"))
+    paced.tick()
+    expect(button).to_have_text(label("Resend email (available in 0:59)"))
+    jump(seconds=58)
+    expect(button).to_have_text(label("Resend email (available in 0:01)"))
+    expect(button).to_have_attribute("aria-disabled", "true")
+    paced.tick()
 
-        expect(button).to_have_text(label("Resend email (3 left)"))
-        expect(button).not_to_have_attribute("aria-disabled", "true")
-        paced.press(button)
-        expect(button).to_have_text(label("Resend email (available in 5:00)"))
-        expect(button).to_have_attribute("aria-disabled", "true")
-        assert not paced.was_reloaded
-        old, new = (link_in(message) for message in reversed(house.deliver()))
-        assert old != new
+    expect(button).to_have_text(label("Resend email (3 left)"))
+    expect(button).not_to_have_attribute("aria-disabled", "true")
+    paced.press(button)
+    expect(button).to_have_text(label("Resend email (available in 5:00)"))
+    expect(button).to_have_attribute("aria-disabled", "true")
+    assert not paced.was_reloaded
+    old, new = (link_in(message) for message in reversed(house.deliver()))
+    assert old != new
 
 
-def test_the_server_decides_when_the_cooldown_is_over(house: House, browser: Browser, clock: Clock):
+def test_the_server_decides_when_the_cooldown_is_over(clock: Clock, house: House, office):
     workflow = house.workflow(SLACK)
     factories.make_sent(workflow, house.owner)
     house.deliver()
-    with visitor(browser) as office:
-        house.admit(office)
-        paced = Paced(office.new_page(), clock)
-        paced.goto(house.page_of(workflow))
-        clock.forward(seconds=299)
+    paced = Paced(office.new_page(), clock)
+    paced.goto(house.page_of(workflow))
+    clock.forward(seconds=299)
 
-        paced.press(resend_button(paced.page), though_shut=True)
+    paced.press(resend_button(paced.page), though_shut=True)
 
-        toast = paced.page.locator("#toasts .toast")
-        expect(toast).to_contain_text("Nothing was changed")
-        expect(toast).to_contain_text("Resend email (available in 0:01)")
-        expect(resend_button(paced.page)).to_have_text(label("Resend email (available in 0:01)"))
-        clock.forward(seconds=1)
-        paced.press(resend_button(paced.page), though_shut=True)
-        expect(resend_button(paced.page)).to_have_text(label("Resend email (available in 5:00)"))
-        assert len(house.deliver()) == 2
+    toast = paced.page.locator("#toasts .toast")
+    expect(toast).to_contain_text("Nothing was changed")
+    expect(toast).to_contain_text("Resend email (available in 0:01)")
+    expect(resend_button(paced.page)).to_have_text(label("Resend email (available in 0:01)"))
+    clock.forward(seconds=1)
+    paced.press(resend_button(paced.page), though_shut=True)
+    expect(resend_button(paced.page)).to_have_text(label("Resend email (available in 5:00)"))
+    assert len(house.deliver()) == 2
 
 
-def test_after_three_resends_none_is_left_and_others_still_carry_it(house: House, browser: Browser, clock: Clock):
+def test_after_three_resends_none_is_left_and_others_still_carry_it(clock: Clock, house: House, office):
     workflow = house.workflow(SLACK)
     factories.make_sent(workflow, house.owner)
     house.deliver()
-    with visitor(browser) as office:
-        house.admit(office)
-        paced = Paced(office.new_page(), clock)
-        paced.goto(house.page_of(workflow))
-        slack = resend_button(paced.page)
-        for left in (3, 2, 1):
-            paced.poll(minutes=5)
-            expect(slack).to_have_text(label(f"Resend email ({left} left)"))
-            paced.press(slack)
-            assert len(house.deliver()) == 5 - left
-        expect(slack).to_have_text(label("No resends left"))
+    paced = Paced(office.new_page(), clock)
+    paced.goto(house.page_of(workflow))
+    slack = resend_button(paced.page)
+    for left in (3, 2, 1):
         paced.poll(minutes=5)
-        expect(slack).to_have_text(label("No resends left"))
-        expect(slack).to_have_attribute("aria-disabled", "true")
-        paced.press(slack, though_shut=True)
-        expect(paced.page.locator("#toasts .toast").last).to_contain_text("No resends left")
-        assert len(house.deliver()) == 4
-        assert not paced.was_reloaded
+        expect(slack).to_have_text(label(f"Resend email ({left} left)"))
+        paced.press(slack)
+        assert len(house.deliver()) == 5 - left
+    expect(slack).to_have_text(label("No resends left"))
+    paced.poll(minutes=5)
+    expect(slack).to_have_text(label("No resends left"))
+    expect(slack).to_have_attribute("aria-disabled", "true")
+    paced.press(slack, though_shut=True)
+    expect(paced.page.locator("#toasts .toast").last).to_contain_text("No resends left")
+    assert len(house.deliver()) == 4
+    assert not paced.was_reloaded
 
-        other = house.workflow(HUBSPOT, name="Recall reminders")
-        factories.make_sent(other, house.owner)
-        assert "Slack and HubSpot" in str(house.deliver()[0]["Subject"])
-        paced.goto(house.page_of(other))
-        paced.poll(minutes=5)
-        hubspot = resend_button(paced.page, "HubSpot")
-        expect(hubspot).to_have_text(label("Resend email (3 left)", "HubSpot"))
-        paced.press(hubspot)
-        expect(hubspot).to_have_text(label("Resend email (available in 5:00)", "HubSpot"))
-        assert "Slack and HubSpot" in str(house.deliver()[0]["Subject"])
-        paced.goto(house.page_of(workflow))
-        expect(slack).to_have_text(label("No resends left"))
+    other = house.workflow(HUBSPOT, name="Recall reminders")
+    factories.make_sent(other, house.owner)
+    assert "Slack and HubSpot" in str(house.deliver()[0]["Subject"])
+    paced.goto(house.page_of(other))
+    paced.poll(minutes=5)
+    hubspot = resend_button(paced.page, "HubSpot")
+    expect(hubspot).to_have_text(label("Resend email (3 left)", "HubSpot"))
+    paced.press(hubspot)
+    expect(hubspot).to_have_text(label("Resend email (available in 5:00)", "HubSpot"))
+    assert "Slack and HubSpot" in str(house.deliver()[0]["Subject"])
+    paced.goto(house.page_of(workflow))
+    expect(slack).to_have_text(label("No resends left"))
 
 
 # ── Expiry ───────────────────────────────────────────────────────────────────
@@ -224,7 +221,7 @@ def sent_ten_minutes_late(house: House, panel: Paced, recipient: str, lifetime: 
     return mail
 
 
-def test_a_link_expires_seven_days_after_its_mail_was_handed_over(house: House, browser: Browser, clock: Clock):
+def test_a_link_expires_seven_days_after_its_mail_was_handed_over(clock: Clock, house: House, browser: Browser):
     with visitor(browser, timezone_id=VIEWER.key) as office, visitor(browser, timezone_id=VIEWER.key) as home:
         house.admit(office)
         panel, client = Paced(office.new_page(), clock), Paced(home.new_page(), clock)
@@ -258,7 +255,7 @@ def test_a_link_expires_seven_days_after_its_mail_was_handed_over(house: House, 
 
 
 def test_a_members_request_expires_four_hours_after_its_mail_was_handed_over(
-    house: House, browser: Browser, clock: Clock
+    clock: Clock, house: House, browser: Browser
 ):
     factories.make_member(house.workspace, DANA)
     with visitor(browser, timezone_id=VIEWER.key) as office:
@@ -284,31 +281,36 @@ def test_a_members_request_expires_four_hours_after_its_mail_was_handed_over(
 # ── Sessions of staff ────────────────────────────────────────────────────────
 
 
-def test_polls_keep_no_session_awake(house: House, browser: Browser, clock: Clock):
+def test_polls_keep_no_session_awake(clock: Clock, house: House, office):
     workflow = house.workflow(SLACK)
     factories.make_sent(workflow, house.owner)
+    panel = Paced(office.new_page(), clock)
+    panel.goto(house.page_of(workflow))
+    for _ in range(3):
+        panel.poll(minutes=30)
+    panel.poll(minutes=29, seconds=59)
+    expect(status(panel)).to_have_text("Pending")
+    assert not panel.was_reloaded
+
+    clock.forward(seconds=1)
+    panel.ask()
+
+    expect(panel.page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def sign_in(page: Page, house: House) -> None:
+    page.get_by_label("E-mail address").fill(house.owner.email)
+    page.get_by_label("Password", exact=True).fill(factories.PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="New patient intake")).to_be_visible()
+
+
+def test_whoever_works_stays_signed_in_for_twelve_hours_at_most(clock: Clock, house: House, browser: Browser):
+    url = house.page_of(house.workflow(SLACK))
     with visitor(browser) as office:
-        house.admit(office)
-        panel = Paced(office.new_page(), clock)
-        panel.goto(house.page_of(workflow))
-        for _ in range(3):
-            panel.poll(minutes=30)
-        panel.poll(minutes=29, seconds=59)
-        expect(status(panel)).to_have_text("Pending")
-        assert not panel.was_reloaded
-
-        clock.forward(seconds=1)
-        panel.ask()
-
-        expect(panel.page.get_by_role("heading", name="Sign in")).to_be_visible()
-
-
-def test_whoever_works_stays_signed_in_for_twelve_hours_at_most(house: House, browser: Browser, clock: Clock):
-    workflow = house.workflow(SLACK)
-    factories.make_sent(workflow, house.owner)
-    with visitor(browser) as office:
-        house.admit(office)
-        page, url = office.new_page(), house.page_of(workflow)
+        page = office.new_page()
+        page.goto(url)
+        sign_in(page, house)
         ends = clock.now + timedelta(hours=12)
         for _ in range(6):
             clock.forward(hours=1, minutes=59, seconds=59)
@@ -320,8 +322,5 @@ def test_whoever_works_stays_signed_in_for_twelve_hours_at_most(house: House, br
 
         clock.forward(seconds=1)
         page.goto(url)
-        page.get_by_label("E-mail address").fill(house.owner.email)
-        page.get_by_label("Password", exact=True).fill(factories.PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
 
-        expect(page.get_by_role("heading", name="New patient intake")).to_be_visible()
+        sign_in(page, house)

@@ -1,11 +1,11 @@
 """A link and its flows in several browsers and tabs: only the one that began a flow can finish it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from app.config import Config
@@ -22,7 +22,7 @@ from tests.support.clock import Clock
 from tests.support.provider import Person, Provider
 from tests.support.servers import Served, wait_until
 
-_, house, served = in_process.fixtures
+_, home, house, _, served = in_process.fixtures
 
 NORTHDESK, POSTWAVE = ("northdesk", "find_ticket"), ("postwave", "send_campaign")
 OPENINGS = 50
@@ -50,12 +50,6 @@ def ann(provider: Provider) -> Person:
 def asked(house: House) -> list[ConnectionRequest]:
     """Northdesk and Postwave, sent to Priya."""
     return factories.make_sent(house.workflow(NORTHDESK, POSTWAVE), house.owner)
-
-
-@pytest.fixture
-def home(browser: Browser) -> Iterator[BrowserContext]:
-    with visitor(browser) as context:
-        yield context
 
 
 def at_the_consent_screen(page: Page, app: str, email: str) -> Client:

@@ -2,21 +2,19 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, Page, Response, Route, expect
+from playwright.sync_api import BrowserContext, Page, Response, Route, expect
 
 from app.database import transaction
 from app.services import logos, sending
 from tests import factories
 from tests.e2e import in_process
 from tests.e2e.in_process import House
-from tests.support.browser import visitor
 
-config, house, served = in_process.fixtures
+config, home, house, _, served = in_process.fixtures
 
 STEPS = (("hubspot", "create_contact"), ("google-sheets", "add_row"), ("zendesk", "create_ticket"))
 MOST_BYTES, MOST_REQUESTS = 60_000, 6
@@ -67,10 +65,9 @@ def link(house: House) -> str:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A browser that was never here before."""
-    with visitor(browser) as context:
-        yield context.new_page()
+def page(home: BrowserContext) -> Page:
+    """In a browser that was never here before."""
+    return home.new_page()
 
 
 def test_the_branded_page_is_light(link, page: Page):
