@@ -1,17 +1,20 @@
 """`flask check`: what is in force and what is wrong, without starting the application."""
 
 import json
+import os
 from dataclasses import fields
 from pathlib import Path
 
 import click
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.catalog import CatalogError, load
 from app.config import Config, ConfigError, SmtpServer
+from app.models import Agency
 from app.services import health
+from app.vault import KeysUnusable, load_keyring, load_secret_key
 
 HIDDEN = "••••••"
 SECRET = frozenset({"secret_key", "vault_keys", "metrics_token"})
@@ -27,7 +30,8 @@ def command(*, as_json: bool) -> None:
     except ConfigError as error:
         _say({}, [str(error)], as_json=as_json)
         raise SystemExit(1) from None
-    wrong = [*_catalog(config), *_database(config), *_keys(config)]
+    away, needed = _database(config)
+    wrong = [*_catalog(config), *away, *_keys(config, needed)]
     _say(_shown(config), wrong, as_json=as_json)
     if wrong:
         raise SystemExit(1)
@@ -44,7 +48,9 @@ def _masked(name: str, value: object) -> str:
     if name in SECRET:
         return HIDDEN
     if name == "database_url":
-        return make_url(str(value)).render_as_string(hide_password=True)
+        url = make_url(str(value))
+        hidden = {part: "hidden" for part in url.query if "password" in part}
+        return url.update_query_dict(hidden).render_as_string(hide_password=True)
     if isinstance(value, SmtpServer):
         return f"{value.host}:{value.port} ({value.tls}), as {value.username or 'nobody'}"
     if name == "oauth_clients" and isinstance(value, dict):
@@ -60,25 +66,51 @@ def _catalog(config: Config) -> list[str]:
     return []
 
 
-def _database(config: Config) -> list[str]:
+def _database(config: Config) -> tuple[list[str], frozenset[str] | None]:
+    """What is wrong with it, and the ids of the vault keys that its data needs; None if it is not known to hold any."""
     url = make_url(config.database_url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        return [f"There is no database yet at {url.database}: run flask db upgrade."]
+        return [f"There is no database yet at {url.database}: run flask db upgrade."], None
+    engine = create_engine(url, hide_parameters=True)
     try:
-        found = health.schema_of(create_engine(url))
+        found = health.schema_of(engine)
+        if found != health.newest_schema():
+            return [health.stale_schema(found)], None
+        with engine.connect() as connection:
+            holds_data = connection.scalar(select(Agency.id).limit(1)) is not None
+            return [], frozenset(health.newest_keys(connection)) if holds_data else None
     except SQLAlchemyError as error:
-        return [f"The database can't be reached: {str(error.__cause__ or error).splitlines()[0]}"]
-    if found != health.newest_schema():
-        return [health.stale_schema(found)]
-    return []
+        return [f"The database can't be reached: {str(error.__cause__ or error).splitlines()[0]}"], None
+    finally:
+        engine.dispose()
 
 
-def _keys(config: Config) -> list[str]:
+def _keys(config: Config, needed: frozenset[str] | None) -> list[str]:
+    """What is wrong with the keys: read, never made. Before there is data they may be missing; the first start makes them."""
     folder = config.keys_path
-    if not folder.exists():
+    if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+        return [f"{folder} can't be read: run this as the user that Gatehouse runs as."]
+    loose = [path.name for path in (folder, *folder.glob("*.key")) if path.exists() and path.stat().st_mode & 0o077]
+    wrong = [f"Others can read {name} in {folder}: chmod 0700 the folder and 0600 the files." for name in loose]
+    for load_keys in (_vault_keys, _secret_key):
+        try:
+            wrong += load_keys(config, needed)
+        except KeysUnusable as error:
+            wrong.append(str(error))
+    return wrong
+
+
+def _vault_keys(config: Config, needed: frozenset[str] | None) -> list[str]:
+    if needed is None and not config.vault_keys and not any(config.keys_path.glob("vault-*.key")):
         return []
-    loose = [path.name for path in (folder, *folder.glob("*.key")) if path.stat().st_mode & 0o077]
-    return [f"Others can read {name} in {folder}: chmod 0700 the folder and 0600 the files." for name in loose]
+    keyring = load_keyring(config.keys_path, config.vault_keys, may_create=False)
+    return [health.KEY_MISSING] if (needed or frozenset()) - keyring.keys.keys() else []
+
+
+def _secret_key(config: Config, needed: frozenset[str] | None) -> list[str]:
+    if needed is not None or (config.keys_path / "secret.key").exists():
+        load_secret_key(config.keys_path, config.secret_key, may_create=False)
+    return []
 
 
 def _say(settings: dict[str, str], wrong: list[str], *, as_json: bool) -> None:

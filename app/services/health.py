@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import runtime
@@ -16,6 +16,7 @@ from app.extensions import db
 from app.models import OAuthClient, OutboxItem, Secret
 from app.vault import key_id_of
 
+KEY_MISSING = "What was sealed last was sealed with a vault key that is not here: restore it."
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 
@@ -37,11 +38,13 @@ def problems() -> list[str]:
     """What keeps it from working, each in one sentence; an empty list when it is ready."""
     try:
         found = schema_of(db.engine)
+        if found != newest_schema():
+            return [stale_schema(found)]
+        with db.engine.connect() as connection:
+            missing = newest_keys(connection) - runtime.current().keyring.keys.keys()
     except SQLAlchemyError:
         return ["The database can't be reached."]
-    if found != newest_schema():
-        return [stale_schema(found)]
-    return [] if newest_opens() else ["What was sealed last was sealed with a vault key that is not here: restore it."]
+    return [KEY_MISSING] if missing else []
 
 
 def stale_schema(found: str) -> str:
@@ -49,14 +52,13 @@ def stale_schema(found: str) -> str:
     return f"The database is at schema {found or 'none'}, not {newest_schema()}: run flask db upgrade."
 
 
-def newest_opens() -> bool:
-    """Whether the key is here that the newest secret was sealed with."""
-    with across_tenants("keys are the whole installation's"):
-        blobs = [
-            db.session.scalar(select(column).where(column.is_not(None)).order_by(row.id.desc()).limit(1))
-            for row, column in ((Secret, Secret.blob), (OAuthClient, OAuthClient.client_secret))
-        ]
-    return all(key_id_of(blob) in runtime.current().keyring.keys for blob in blobs if blob)
+def newest_keys(connection: Connection) -> set[str]:
+    """The ids of the vault keys that the newest secrets were sealed with."""
+    blobs = [
+        connection.scalar(select(column).where(column.is_not(None)).order_by(row.id.desc()).limit(1))
+        for row, column in ((Secret, Secret.blob), (OAuthClient, OAuthClient.client_secret))
+    ]
+    return {key_id_of(blob) for blob in blobs if blob}
 
 
 def outbox_depth() -> Mapping[str, int]:
