@@ -1,5 +1,6 @@
 """Two installations: one with everything in it, tried from outside, and one behind whose apps the independent provider stands."""
 
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,14 @@ def app(database_kind: str, request: pytest.FixtureRequest) -> Flask:
     app: Flask = request.getfixturevalue(f"provider_app_on_{database_kind}")
     egress.install(app.extensions["gatehouse"].egress)  # one a process: another test's application may have been last
     return app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser from a network of its own, as openings are counted by network."""
+    browser = app.test_client()
+    browser.environ_base["REMOTE_ADDR"] = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+    return browser
 
 
 @pytest.fixture
