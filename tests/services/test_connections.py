@@ -11,7 +11,7 @@ from app.extensions import db
 from app.models import Connection, Health, Secret
 from app.oauth.faults import Fault
 from app.oauth.identify import Identity
-from app.services import connections, flows, secrets
+from app.services import callbacks, connections, secrets
 from app.vault import Masked, VaultError
 from tests import factories
 from tests.support import browsing, shared_app
@@ -97,7 +97,7 @@ def test_store_keeps_the_refresh_token_when_no_new_one_comes(client, ask, stub, 
     connection = client.connects(ask())
     before = secrets.reveal(connection)
     real = stub.exchange
-    monkeypatch.setattr(flows, "exchange", lambda *a, **k: replace(real(*a, **k), refresh_token=None))
+    monkeypatch.setattr(callbacks, "exchange", lambda *a, **k: replace(real(*a, **k), refresh_token=None))
     client.connects(ask())
 
     after = secrets.reveal(connection)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app.errors import Conflict
 from app.extensions import db
 from app.models import Connection, Flow, FlowStatus, OutboxItem, Source, Status
-from app.services import connection_requests, flows, sending, slots, workflows, workspaces
+from app.services import callbacks, connection_requests, flows, sending, slots, workflows, workspaces
 from tests import factories
 from tests.support import browsing, shared_app
 from tests.support.browsing import Browser
@@ -124,7 +124,7 @@ def test_what_overtakes_a_callback_has_one_winner(agency, sent, browser, stub, o
             happen()
             return real(*args, **kwargs)
 
-        monkeypatch.setattr(flows, "exchange", while_away)
+        monkeypatch.setattr(callbacks, "exchange", while_away)
 
     browser.finish(state)
 

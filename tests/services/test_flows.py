@@ -11,7 +11,7 @@ from app.extensions import db
 from app.models import AuditEvent, Connection, Flow, FlowStatus, Health, Notice, OutboxItem, Secret, Status
 from app.oauth.answers import TokenError
 from app.oauth.faults import Fault
-from app.services import connection_requests, flows, intake, secrets, workflows
+from app.services import callbacks, connection_requests, flows, intake, secrets, workflows
 from app.services.audit import SYSTEM
 from tests import factories
 from tests.support import browsing, shared_app
@@ -59,8 +59,8 @@ def test_start_keeps_nothing_readable_of_what_the_browser_holds(sent, browser, s
     held = " ".join(str(getattr(flow, column.name)) for column in Flow.__table__.c)
     assert state not in held
     assert secret not in held
-    assert flow.state_hash == flows._digest(state)
-    assert flow.browser_hash == flows._digest(secret)
+    assert flow.state_hash == flows.digest(state)
+    assert flow.browser_hash == flows.digest(secret)
     assert flow.expires_at - flow.created_at == timedelta(minutes=15)
 
 
@@ -171,9 +171,9 @@ def test_finish_refuses_what_the_provider_would_not_send_and_leaves_the_flow_usa
 
     key = browser.clients[state]
     cookies = {"cookie": browser.cookies.get, "session_hash": browser.id_hash}
-    assert flows.finish(key, [("state", state), *pairs], **cookies) is None
-    assert flows.finish(key, [("state", state), ("state", state), ("code", "a")], **cookies) is None
-    assert flows.finish("shared-hubspot", [("state", state), ("code", "a")], **cookies) is None
+    assert callbacks.finish(key, [("state", state), *pairs], **cookies) is None
+    assert callbacks.finish(key, [("state", state), ("state", state), ("code", "a")], **cookies) is None
+    assert callbacks.finish("shared-hubspot", [("state", state), ("code", "a")], **cookies) is None
 
     assert (stub.exchanges, rows_of(agency) == before) == (0, True)
     assert browser.finish(state) is not None

@@ -14,8 +14,8 @@ from app.extensions import db
 from app.models import Bundle, ConnectionRequest
 from app.oauth.identify import Identity
 from app.oauth.token import Token
-from app.services import flows, intake, link_tokens
-from app.services.flows import Landing
+from app.services import callbacks, flows, intake, link_tokens
+from app.services.callbacks import Landing
 from app.services.intake import Intake, Opening
 from app.vault import Masked
 
@@ -58,7 +58,7 @@ class Browser:
         """Come back from the provider, with a code unless the test says with what."""
         given = pairs or (("code", secrets.token_hex(8)),)
         key = client or self.clients.get(state, "")
-        return flows.finish(key, [("state", state), *given], cookie=self.cookies.get, session_hash=self.id_hash)
+        return callbacks.finish(key, [("state", state), *given], cookie=self.cookies.get, session_hash=self.id_hash)
 
 
 @dataclass
@@ -89,6 +89,6 @@ class StubbedProvider:
 def stub(monkeypatch: pytest.MonkeyPatch) -> StubbedProvider:
     """In place of the two calls to a provider; all around them is real."""
     provider = StubbedProvider()
-    monkeypatch.setattr(flows, "exchange", provider.exchange)
-    monkeypatch.setattr(flows, "identify", provider.identify)
+    monkeypatch.setattr(callbacks, "exchange", provider.exchange)
+    monkeypatch.setattr(callbacks, "identify", provider.identify)
     return provider

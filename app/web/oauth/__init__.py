@@ -3,7 +3,7 @@
 from flask import Blueprint, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.services import flows
+from app.services import callbacks
 from app.web.errors import link_cannot_be_opened
 from app.web.sessions import Surface, delete_cookie, get_cookie, session_of
 
@@ -14,7 +14,7 @@ bp = Blueprint("oauth", __name__)
 def callback(client_key: str) -> ResponseReturnValue:
     if request.method != "GET":
         return link_cannot_be_opened()
-    landing = flows.finish(
+    landing = callbacks.finish(
         client_key,
         request.args.items(multi=True),
         cookie=get_cookie,
