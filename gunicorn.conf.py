@@ -3,6 +3,7 @@
 Nothing of the application is imported before a process needs it, so that a reload finds new code.
 """
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -21,15 +22,24 @@ os.environ["GATEHOUSE_GUNICORN_HOOKS"] = "1"  # wsgi.py wants to know that they 
 _embedded: "list[Worker]" = []
 
 
-def post_worker_init(_process: "Process") -> None:
-    """Start the embedded worker; SIGTERM asks it to stop too, so that requests and mail in hand are one wait."""
+def post_worker_init(process: "Process") -> None:
+    """Say the set-up code while it is needed, and start the embedded worker."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from app.cli import serving
     from app.worker import start_embedded
     from wsgi import app
 
-    if app.config["GATEHOUSE"].worker != "embedded":
-        return
-    worker = start_embedded(app)
-    _embedded.append(worker)
+    with app.app_context(), contextlib.suppress(SQLAlchemyError):  # a database that is away is no reason not to start
+        if welcome := serving.welcome():
+            process.log.info(welcome)
+    if app.config["GATEHOUSE"].worker == "embedded":
+        _embedded.append(start_embedded(app))
+        _stop_together(_embedded[-1])
+
+
+def _stop_together(worker: "Worker") -> None:
+    """Have SIGTERM ask the worker too, so that requests and mail in hand are waited for at the same time."""
     leave = signal.getsignal(signal.SIGTERM)
 
     def stop(number: int, frame: object) -> None:

@@ -6,8 +6,7 @@ from flask.cli import with_appcontext
 
 from app import runtime
 from app.cli import serving
-from app.extensions import db
-from app.services import health, setup
+from app.services import health
 from app.worker import start_embedded
 
 
@@ -22,15 +21,14 @@ def command(host: str, port: int, threads: int) -> None:
     config = runtime.current().config
     if wrong := health.problems():
         raise click.ClickException(wrong[0])
-    code = setup.code() if setup.is_needed() else None
+    welcome = serving.welcome()
     listeners = serving.listen(host, port, instead=lambda other: f"flask serve --port {other}")
-    db.session.rollback()  # nothing of the start stays open for as long as it serves
     worker = start_embedded(app) if config.worker == "embedded" else None
 
     def listening() -> None:
         click.echo(f"Gatehouse is at {config.base_url} (listening on {host}:{port}).")
-        if code:
-            click.echo(f"Nobody has set it up yet. The set-up code is {code}")
+        if welcome:
+            click.echo(welcome)
 
     stopping = worker.ask_to_stop if worker else lambda: None
     serving.run(app, listeners, threads=threads, listening=listening, stopping=stopping)

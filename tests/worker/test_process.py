@@ -16,7 +16,9 @@ from sqlalchemy import update
 from app import clock
 from app.database import across_tenants, transaction
 from app.models import OutboxItem, OutboxState
+from app.services import setup
 from app.worker import Worker
+from tests import factories
 from tests.support.processes import LOOPBACK, ROOT, ProcessFailed, end, environment, free_port, running
 from tests.support.servers import answers
 from tests.worker.conftest import PRIYA
@@ -184,6 +186,14 @@ def test_gunicorn_sends_mail_and_finishes_the_one_in_flight(env, send, item, smt
 
     assert item(bundle).state is OutboxState.DONE, server.output()
     smtp.inbox.wait_for(1, quiet=0.2)
+
+
+def test_gunicorn_says_the_set_up_code_as_long_as_nobody_has_set_it_up(env, app):
+    with gunicorn(env=env | {"GATEHOUSE_WORKER": "external"}) as server, app.app_context():
+        assert f"Nobody has set it up yet. The set-up code is {setup.code()}\n" in server.output()
+        factories.make_agency()
+    with gunicorn(env=env | {"GATEHOUSE_WORKER": "external"}) as server:
+        assert "set-up code" not in server.output()
 
 
 def test_gunicorn_without_our_hooks_does_not_start_rather_than_hold_mail_back(env, tmp_path):
