@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 worker_class = "gthread"
 threads = 32
 graceful_timeout = 30
+control_socket_disable = True  # nobody uses it, and it wants a folder outside the installation
 
 os.environ["GATEHOUSE_GUNICORN_HOOKS"] = "1"  # wsgi.py wants to know that they run
 _embedded: "list[Worker]" = []
