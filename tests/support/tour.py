@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from app.cli.demo_data import OWNER_EMAIL, PASSWORD, PRIYA
 from tests.support.demo import Demo, demo_running
+from tests.support.servers import wait_until
 
 Stop = tuple[str, Page]
 
@@ -105,6 +106,7 @@ def before_sending(page: Page) -> Iterator[Stop]:
 
 
 def mailbox(page: Page, demo: Demo) -> Iterator[Stop]:
+    wait_until(lambda: PRIYA in dict(demo.mails()).values())
     page.goto(f"{demo.url}/demo/mail")
     expect(page.get_by_role("link", name=PRIYA)).to_be_visible()
     page.get_by_role("link", name=PRIYA).first.click()
