@@ -16,7 +16,8 @@
   const isPoll = (detail) => detail.requestConfig?.headers["X-Poll"] === "1";
 
   function inUse(target) {
-    return composing || target.querySelector("[aria-busy='true'], .dropdown-menu.show") !== null;
+    // A mistake that is pointed out stays, with what was typed, until it is mended.
+    return composing || target.querySelector("[aria-busy='true'], .dropdown-menu.show, [aria-invalid='true']") !== null;
   }
 
   function changedFields(target) {

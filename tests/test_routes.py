@@ -7,12 +7,12 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
-from app import create_app
 from app.catalog import load
 from app.web.security import CSP, HEADERS
 from tests import factories
 from tests.support.databases import migrate
 from tests.support.scenery import Scenery, unknown
+from tests.support.shared_app import running
 from tests.support.statements import counted
 
 # Whoever comes may ask these; everything else is refused to the anonymous.
@@ -38,11 +38,12 @@ UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory) -> Flask:
+def app(tmp_path_factory) -> Iterator[Flask]:
     folder = tmp_path_factory.mktemp("routes")
     url = f"sqlite:///{folder / 'routes.sqlite3'}"
     migrate(url, folder)
-    return create_app(factories.config(folder, url), catalog=load(None))
+    with running(factories.config(folder, url), load(None)) as app:
+        yield app
 
 
 @pytest.fixture(scope="module")
@@ -216,8 +217,14 @@ def test_other_methods_are_refused(app, scenery, clock):
 # ── What every answer carries ───────────────────────────────────────────────
 
 
-def answers(scenery, app):
+@pytest.fixture(scope="module")
+def answers(built, app):
     """Every answer that there is: of each kind of visitor, to what is there and what is not, with and without htmx."""
+    built.restore()
+    return list(asked_for(built, app))
+
+
+def asked_for(scenery, app):
     visitors = [scenery.staff(scenery.ours), scenery.client(scenery.ours), scenery.nobody()]
     for route in routes(app):
         for names in (scenery.ours.names, {name: unknown(name) for name in scenery.ours.names}):
@@ -227,8 +234,8 @@ def answers(scenery, app):
                     yield route, path, browser.open(path, method=route.method, headers=headers)
 
 
-def test_every_answer_carries_the_security_headers_exactly(app, scenery, clock):
-    for route, path, answer in answers(scenery, app):
+def test_every_answer_carries_the_security_headers_exactly(answers):
+    for route, path, answer in answers:
         is_public = route.surface == "brand" and answer.status_code == 200
         expected = dict(HEADERS)
         if is_public:
@@ -244,8 +251,8 @@ def test_every_answer_carries_the_security_headers_exactly(app, scenery, clock):
         assert "unsafe" not in CSP
 
 
-def test_no_page_holds_anything_that_its_policy_would_forbid(app, scenery, clock):
-    for route, _path, answer in answers(scenery, app):
+def test_no_page_holds_anything_that_its_policy_would_forbid(answers):
+    for route, _path, answer in answers:
         if answer.mimetype != "text/html":
             continue
         text = answer.text

@@ -5,7 +5,8 @@ from datetime import timedelta
 from app import clock
 from app.database import acting_for, transaction
 from app.models import Connection, Health, Role, Source, Staff, Workflow, Workspace
-from app.services import agencies, connection_requests, members, sending, staff, workflows, workspaces
+from app.oauth.faults import Fault
+from app.services import agencies, connection_requests, members, secrets, sending, staff, workflows, workspaces
 from app.services.agencies import NewAgency
 
 AGENCY = "Northwind Studio"
@@ -95,8 +96,32 @@ def _harbor_dental(owner: Staff) -> None:
         ("calendly", "find_event", "", ""),
         ("twilio", "send_sms", "", ""),
     )
-    _workflow(workspace, "New patient intake", steps, by=owner)
+    intake = _workflow(workspace, "New patient intake", steps, by=owner)
+    _northwind_sms(intake, by=owner)
     _workflow(workspace, "Recall reminders", (("google-calendar", "create_event", "", ""),), by=owner)
+
+
+def _northwind_sms(workflow: Workflow, *, by: Staff) -> None:
+    """The agency's own account of an app that knows API keys alone."""
+    at = clock.now()
+    slot = next(slot for slot in workflow.slots if slot.app_key == "twilio")
+    with transaction() as session:
+        connection = Connection(
+            agency_id=by.agency_id,
+            workspace_id=None,
+            app_key="twilio",
+            name="Northwind SMS",
+            health=Health.ACTIVE,
+            issuer="https://api.twilio.com",
+            external_id="northwind",
+            account=None,
+            created_at=at,
+            updated_at=at,
+        )
+        session.add(connection)
+        session.flush()
+        secrets.keep(connection, {"auth_token": "a token of the demo"}, at=at)
+        slot.connection_id, slot.source = connection.id, Source.AGENCY
 
 
 def _bluefin(owner: Staff) -> None:
@@ -129,7 +154,7 @@ def _kestrel(owner: Staff) -> None:
                 app_key=slot.app_key,
                 name="orders@kestrelcoffee.example",
                 health=Health.ERROR if broken else Health.ACTIVE,
-                health_reason="grant_ended" if broken else None,
+                health_reason=Fault.GRANT_ENDED if broken else None,
                 owner_email="orders@kestrelcoffee.example",
                 issuer=f"https://{slot.app_key}.example",
                 external_id="kestrel",

@@ -7,6 +7,11 @@ from email_validator import EmailNotValidError, validate_email
 from app.errors import Refused
 from app.i18n import _
 
+UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+HARMLESS = frozenset(
+    "\n\u00ad\u200c\u200d\u200e\u200f"
+)  # soft hyphen; joiners and marks that emoji and some scripts need
+
 
 def normalise(text: str, *, field: str = "email") -> str:
     """One bare address in lower case; raises Refused with what is wrong."""
@@ -55,10 +60,11 @@ def clean_name(text: str, *, field: str = "name", most: int = 80) -> str:
 
 
 def clean_text(text: str, *, field: str, most: int) -> str:
-    """A short note as plain text: line breaks stay, other control characters do not; may be empty."""
-    note = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    """A short note as plain text: line breaks and joiners stay, what hides or turns text round does not; may be empty."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
+    note = unicodedata.normalize("NFC", lines).strip()
     if len(note) > most:
         raise Refused(_("At most %(most)s characters; this has %(count)s.", most=most, count=len(note)), field=field)
-    if any(c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn") for c in note):
+    if any(c not in HARMLESS and unicodedata.category(c) in UNSHOWN for c in note):
         raise Refused(_("This holds a character that can't be shown."), field=field)
     return note

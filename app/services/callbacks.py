@@ -3,7 +3,7 @@
 import hmac
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -30,10 +30,13 @@ from app.services import (
     flows,
     grants,
     oauth_clients,
+    scopes,
 )
 from app.services.audit import Actor
 from app.services.connections import Grant, Narrower
 from app.vault import Masked, open_
+
+WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Landing:
     bundle_id: str
     request_id: str
     cookie: str
+    withdrawn: str = ""  # the name of an app that is no longer asked for
 
 
 def finish(
@@ -67,7 +71,10 @@ def finish(
         return None
     with acting_for(flow.agency_id, flow.workspace_id):
         landing = Landing(flow.bundle.public_id, flow.asked.public_id, flows.cookie_name(state))
-        return landing if _take(flow, pairs) else None
+        if not _take(flow, pairs):
+            return None
+        withdrawn = scopes.app_of(flow).name if flow.outcome == WITHDRAWN else ""
+        return replace(landing, withdrawn=withdrawn)
 
 
 def _is_bound(flow: Flow, secret: str, session_hash: bytes, client_key: str) -> bool:
@@ -171,7 +178,7 @@ def _settle(flow: Flow, app: App, grant: Grant) -> None:
         asked = flow.asked
         session.refresh(asked)
         if not _is_wanted(asked, flow, app, grant):
-            _throw_away(flow, grant, "withdrawn")
+            _throw_away(flow, grant, WITHDRAWN)
             return
         if lacking := protocol.missing(flow.scopes, grant.scopes, app):
             _hold_partial(flow, grant, lacking, at=at)

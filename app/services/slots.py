@@ -11,7 +11,7 @@ from app.errors import DomainError, NotFound, Refused
 from app.extensions import db
 from app.i18n import _
 from app.models import Connection, Health, Slot, Source, Staff, Workflow
-from app.services import audit, bundles, connection_requests, scopes
+from app.services import audit, bundles, confirmations, connection_requests, scopes
 
 MOST_OFFERED = 200
 
@@ -70,9 +70,7 @@ def set_source(slot: Slot, source: Source, *, confirmed: bool = False, by: Staff
             return
         withdraw_request(slot, confirmed=confirmed, by=by, at=at)
         if slot.connection and not confirmed:
-            raise NeedsConfirmation(
-                _("This takes %(name)s out of the workflow; the account stays connected.", name=slot.connection.name)
-            )
+            raise NeedsConfirmation(confirmations.takes_out(slot.connection))
         slot.source, slot.connection_id = source, None
         audit.record("slot.source_changed", slot, by=by, at=at, app=slot.app_key, source=source)
 
@@ -103,9 +101,7 @@ def withdraw_request(slot: Slot, *, confirmed: bool, by: Staff, at: datetime) ->
     asked_for = connection_requests.unsettled_for(slot)
     live = next((asked for asked in asked_for if asked.status.live), None)
     if live is not None and not confirmed:
-        raise NeedsConfirmation(
-            _("This cancels the %(app)s request to %(to)s.", app=scopes.app_of(slot).name, to=live.recipient)
-        )
+        raise NeedsConfirmation(confirmations.cancels(live))
     for asked in asked_for:
         connection_requests.withdraw(asked, by=by, at=at)
 

@@ -1,6 +1,6 @@
 """Workflows: ordered nodes, the slots they need, publishing, and the state that follows from the slots."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -28,7 +28,6 @@ from app.models import (
 from app.services import addresses, audit, bundles, scopes, sending, slots
 
 MOST_NODES = 100
-PAGE = 50
 
 
 class State(StrEnum):
@@ -73,20 +72,6 @@ def get(workspace: Workspace, public_id: str) -> Workflow:
     if found is None:
         raise NotFound
     return found
-
-
-def listed(workspace: Workspace, *, after: str | None = None) -> tuple[Sequence[Workflow], str | None]:
-    """One page of the workspace's workflows by name, and the cursor of the next."""
-    query = select(Workflow).where(Workflow.workspace_id == workspace.id, Workflow.archived_at.is_(None))
-    if after:
-        start = db.session.execute(
-            select(func.lower(Workflow.name), Workflow.id).where(Workflow.public_id == after)
-        ).one_or_none()
-        if start:
-            name = func.lower(Workflow.name)
-            query = query.where((name > start[0]) | ((name == start[0]) & (Workflow.id > start[1])))
-    rows = db.session.scalars(query.order_by(func.lower(Workflow.name), Workflow.id).limit(PAGE + 1)).all()
-    return rows[:PAGE], rows[PAGE - 1].public_id if len(rows) > PAGE else None
 
 
 def progress_of(workflows: Iterable[Workflow]) -> dict[int, Progress]:

@@ -36,7 +36,8 @@ class Surface(Enum):
 def surface_of(path: str) -> Surface:
     """The surface that an address belongs to."""
     first = path.split("/", 2)[1] if path.startswith("/") else ""
-    return {"l": Surface.INTAKE, "connect": Surface.INTAKE, "portal": Surface.PORTAL}.get(first, Surface.STAFF)
+    clients = {"l": Surface.INTAKE, "connect": Surface.INTAKE, "oauth": Surface.INTAKE, "portal": Surface.PORTAL}
+    return clients.get(first, Surface.STAFF)
 
 
 class BrowserSession(SessionMixin):

@@ -135,3 +135,14 @@ def test_clean_text_counts_a_line_break_as_one():
 
 def test_domain_is_what_stands_behind_the_at():
     assert addresses.domain("priya@harbordental.example") == "harbordental.example"
+
+
+@pytest.mark.parametrize("text", ["👩‍👩‍👧‍👦 🏳️‍🌈", "می‌خواهم", "soft\u00adhyphen", "\u200eleft to right", "a\tb"])
+def test_clean_text_keeps_what_people_write(text):
+    assert addresses.clean_text(text, field="note", most=256) == text.replace("\t", " ")
+
+
+@pytest.mark.parametrize("text", ["\u202eturned round", "\x00", "a\x0bb", "\u2066isolated", "\ud800"])
+def test_clean_text_refuses_what_hides_or_turns_text_round(text):
+    with pytest.raises(Refused):
+        addresses.clean_text(text, field="note", most=256)

@@ -26,9 +26,9 @@ _numbers = itertools.count(1)
 
 
 @contextlib.contextmanager
-def _running(folder: Path, url: str, catalog: Catalog) -> Iterator[Flask]:
-    app = create_app(factories.config(folder, url), catalog=catalog)
-    app.testing = True
+def running(config: Config, catalog: Catalog | None = None) -> Iterator[Flask]:
+    """An application whose connections are closed in the end."""
+    app = create_app(config, catalog=catalog)
     yield app
     with app.app_context():
         db.session.remove()
@@ -39,7 +39,7 @@ def _running(folder: Path, url: str, catalog: Catalog) -> Iterator[Flask]:
 def app_on_sqlite(sqlite_template: Path, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     folder = tmp_path_factory.mktemp("shared")
     shutil.copy(sqlite_template, folder / "shared.sqlite3")
-    with _running(folder, f"sqlite:///{folder / 'shared.sqlite3'}", catalog) as app:
+    with running(factories.config(folder, f"sqlite:///{folder / 'shared.sqlite3'}"), catalog) as app:
         yield app
 
 
@@ -47,11 +47,10 @@ def app_on_sqlite(sqlite_template: Path, catalog: Catalog, tmp_path_factory: pyt
 def app_on_postgres(
     postgres_url: str, postgres_template: str, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Flask]:
-    with (
-        fresh_database(postgres_url, postgres_template) as url,
-        _running(tmp_path_factory.mktemp("shared"), factories.driver(url), catalog) as app,
-    ):
-        yield app
+    with fresh_database(postgres_url, postgres_template) as url:
+        settings = factories.config(tmp_path_factory.mktemp("shared"), factories.driver(url))
+        with running(settings, catalog) as app:
+            yield app
 
 
 @pytest.fixture

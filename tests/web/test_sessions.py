@@ -24,7 +24,7 @@ def secure():
     [
         ("/panel/workspaces", Surface.STAFF),
         ("/setup", Surface.STAFF),
-        ("/oauth/callback", Surface.STAFF),
+        ("/oauth/callback", Surface.INTAKE),
         ("/", Surface.STAFF),
         ("/connect/abc", Surface.INTAKE),
         ("/l/abc", Surface.INTAKE),
@@ -106,7 +106,7 @@ def test_id_hash_is_the_sha256_of_the_id(web):
 
 
 def test_session_of_reads_another_surface_without_touching_it(web):
-    with web.test_request_context("/oauth/callback", headers={"Cookie": f"gh_intake={'c' * 43}"}):
+    with web.test_request_context("/panel", headers={"Cookie": f"gh_intake={'c' * 43}"}):
         assert session_of(Surface.INTAKE).id == "c" * 43
         assert current_session().id != "c" * 43
         assert session_of(Surface.PORTAL).is_new

@@ -221,10 +221,9 @@ def test_a_bad_row_does_not_stop_the_rest(agency, send, work, item, smtp):
     assert sorted(received.rcpt_tos for received in smtp.inbox.all()) == [(BEN,), (PRIYA,)]
 
 
-def test_an_error_of_ours_is_tried_again_and_seen(send, work, item, smtp, clock):
+def test_an_error_of_ours_is_tried_again_and_seen(send, work, item, smtp, clock, monkeypatch):
     bundle = send()
-    with transaction():
-        bundle_mail.outstanding(bundle)[0].app_key = "gone"
+    monkeypatch.delattr("app.mailer.bundle_sent.branding.palette")
 
     assert work() == {"retry": 1}
     assert item(bundle).error == "internal"

@@ -3,9 +3,11 @@
 from flask import Blueprint, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.i18n import _
 from app.services import callbacks
 from app.web.errors import link_cannot_be_opened
 from app.web.sessions import Surface, delete_cookie, get_cookie, session_of
+from app.web.toasts import toast
 
 bp = Blueprint("oauth", __name__)
 
@@ -22,6 +24,9 @@ def callback(client_key: str) -> ResponseReturnValue:
     )
     if landing is None:
         return link_cannot_be_opened()
+    if landing.withdrawn:
+        title = _("%(app)s is no longer asked for", app=landing.withdrawn)
+        toast(title, _("Nothing was connected, and the access is given back."), kind="error")
     address = url_for("client.show_bundle", bundle_id=landing.bundle_id, _anchor=f"app-{landing.request_id}")
     response = make_response(redirect(address, 303))
     response.headers["Referrer-Policy"] = "no-referrer"

@@ -151,6 +151,7 @@ def test_a_flow_that_was_overtaken_makes_no_connection(visitor, agency, asked, o
 
     visitor.approve(started, person)
 
+    assert "Northdesk is no longer asked for" in visitor.ask("GET", page).text
     assert fresh(asked[0]).status in (Status.CANCELLED, Status.PENDING)
     assert asked[0].connection_id is None
     assert not db.session.scalars(select(Connection)).all()
