@@ -9,8 +9,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app import create_app, egress
+from app import egress
 from app.catalog import load
+from app.config import Config
 from tests import factories
 from tests.support import shared_app
 from tests.support.catalog_apps import CatalogApps, catalog_apps
@@ -18,6 +19,7 @@ from tests.support.databases import migrate
 from tests.support.postgres import fresh_database
 from tests.support.provider import Provider
 from tests.support.scenery import Scenery
+from tests.support.shared_app import running
 from tests.web.client import conftest as at_provider
 
 agency, _, _, _, config, stranger = shared_app.fixtures
@@ -25,11 +27,12 @@ person, workflow, asked = at_provider.person, at_provider.workflow, at_provider.
 
 
 @pytest.fixture(scope="package")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     folder = tmp_path_factory.mktemp("installation")
     url = f"sqlite:///{folder / 'security.sqlite3'}"
     migrate(url, folder)
-    return create_app(factories.config(folder, url), catalog=load(None))
+    with running(factories.config(folder, url), load(None)) as app:
+        yield app
 
 
 @pytest.fixture(scope="package")
@@ -54,18 +57,18 @@ def provider_apps(_provider: Provider, tmp_path_factory: pytest.TempPathFactory)
     return apps
 
 
-def _app(folder: Path, url: str, apps: CatalogApps) -> Flask:
-    settings = factories.config(folder, url, apps_dir=apps.folder, oauth_clients=apps.oauth_clients)
-    return create_app(settings)
+def _settings(folder: Path, url: str, apps: CatalogApps) -> Config:
+    return factories.config(folder, url, apps_dir=apps.folder, oauth_clients=apps.oauth_clients)
 
 
 @pytest.fixture(scope="package")
 def provider_app_on_sqlite(
     sqlite_template: Path, provider_apps: CatalogApps, tmp_path_factory: pytest.TempPathFactory
-) -> Flask:
+) -> Iterator[Flask]:
     folder = tmp_path_factory.mktemp("provided")
     shutil.copy(sqlite_template, folder / "provided.sqlite3")
-    return _app(folder, f"sqlite:///{folder / 'provided.sqlite3'}", provider_apps)
+    with running(_settings(folder, f"sqlite:///{folder / 'provided.sqlite3'}", provider_apps)) as app:
+        yield app
 
 
 @pytest.fixture(scope="package")
@@ -73,7 +76,9 @@ def provider_app_on_postgres(
     postgres_url: str, postgres_template: str, provider_apps: CatalogApps, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Flask]:
     with fresh_database(postgres_url, postgres_template) as url:
-        yield _app(tmp_path_factory.mktemp("provided"), factories.driver(url), provider_apps)
+        settings = _settings(tmp_path_factory.mktemp("provided"), factories.driver(url), provider_apps)
+        with running(settings) as app:
+            yield app
 
 
 @pytest.fixture

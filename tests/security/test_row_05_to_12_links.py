@@ -58,7 +58,6 @@ def test_row_05_no_page_submits_itself(scenery, clock):
 
 def test_row_06_the_token_is_left_at_once_and_told_to_nobody(scenery, clock, caplog, capfd):
     token = scenery.ours.names["token"]
-    logging.getLogger().setLevel(logging.DEBUG)
     browser = scenery.app.test_client()
     with caplog.at_level(logging.DEBUG):
         hop = browser.get(f"/l/{token}")

@@ -12,10 +12,11 @@ from app.database import transaction
 from app.egress.transport import GuardedTransport
 from app.extensions import db
 from app.models import Connection, Flow, FlowStatus, Secret, Status
-from app.services import flows, link_tokens
+from app.services import flows
 from tests import factories
 from tests.support.consent import consent
 from tests.support.crowd import crowd
+from tests.web.client.conftest import Visitor
 
 
 @dataclass
@@ -62,23 +63,22 @@ def test_row_13_a_flow_ends_in_the_browser_that_began_it_alone(app, visitor, ask
     away = leave(visitor, asked[0], person)
     mine = {cookie.key: cookie.value for cookie in visitor.web._cookies.values()}
     flow_cookie = flows.cookie_name(away.sent["state"])
-    other = app.test_client()
-    if holds == "the link":
-        other.get(f"/l/{link_tokens.of(asked[0].bundle)}")
+    other = Visitor(app.test_client())
+    if holds in ("the link", "the flow's cookie"):
+        other.open(asked[0])
     if "the session" in holds:
-        other.set_cookie("gh_intake", mine["gh_intake"])
+        other.web.set_cookie("gh_intake", mine["gh_intake"])
     if holds == "the flow's cookie":
-        other.get(f"/l/{link_tokens.of(asked[0].bundle)}")
-        other.set_cookie(flow_cookie, mine[flow_cookie])
+        other.web.set_cookie(flow_cookie, mine[flow_cookie])
     if "another's cookie" in holds:
-        other.set_cookie(flow_cookie, secrets.token_urlsafe(32))
+        other.web.set_cookie(flow_cookie, secrets.token_urlsafe(32))
     calls = len(provider.calls("token"))
 
-    answer = other.get(away.path, query_string=away.back)
+    answer = other.ask("GET", away.path, query_string=away.back)
 
     assert (answer.status_code, status(asked[0]), connected()) == (404, Status.PENDING, 0)
     assert len(provider.calls("token")) == calls
-    assert visitor.web.get(away.path, query_string=away.back).status_code == 303
+    assert visitor.ask("GET", away.path, query_string=away.back).status_code == 303
     assert status(asked[0]) is Status.FULFILLED
 
 
@@ -105,11 +105,11 @@ def test_row_14_a_flow_starts_by_a_post_of_our_own_page_alone(visitor, asked, ho
     visitor.get(page)
     path = f"{page}/requests/{asked[0].public_id}/start"
     answer = {
-        "get": lambda: visitor.web.get(path),
-        "without a token": lambda: visitor.web.post(path),
-        "with a token of nothing": lambda: visitor.web.post(path, data={"csrf_token": visitor.token()[:-3] + "AAA"}),
-        "from another site": lambda: visitor.web.post(
-            path, data={"csrf_token": visitor.token()}, headers={"Sec-Fetch-Site": "cross-site"}
+        "get": lambda: visitor.ask("GET", path),
+        "without a token": lambda: visitor.ask("POST", path),
+        "with a token of nothing": lambda: visitor.ask("POST", path, data={"csrf_token": visitor.token()[:-3] + "AAA"}),
+        "from another site": lambda: visitor.ask(
+            "POST", path, data={"csrf_token": visitor.token()}, headers={"Sec-Fetch-Site": "cross-site"}
         ),
     }[how]()
 
@@ -136,10 +136,10 @@ def test_row_15_a_callback_of_another_issuer_is_refused_and_calls_nobody(visitor
     wrong = {} if issuer is None else {"iss": issuer.format(true)}
     calls = len(provider.calls("token"))
 
-    assert visitor.web.get(away.path, query_string=away.back | wrong).status_code == 404
+    assert visitor.ask("GET", away.path, query_string=away.back | wrong).status_code == 404
 
     assert (len(provider.calls("token")), status(ledgerly)) == (calls, Status.PENDING)
-    assert visitor.web.get(away.path, query_string=away.back | {"iss": true}).status_code == 303
+    assert visitor.ask("GET", away.path, query_string=away.back | {"iss": true}).status_code == 303
     assert status(ledgerly) is Status.FULFILLED
 
 
@@ -147,7 +147,7 @@ def test_row_15_each_client_has_an_address_of_its_own(visitor, asked, person, pr
     away, calls = leave(visitor, asked[0], person), len(provider.calls("token"))
 
     for key in ("shared-postwave", "shared-", "northdesk", "shared-northdeskx", "a" * 20, "é"):
-        assert visitor.web.get(f"/oauth/callback/{key}", query_string=away.back).status_code == 404
+        assert visitor.ask("GET", f"/oauth/callback/{key}", query_string=away.back).status_code == 404
     assert (len(provider.calls("token")), connected()) == (calls, 0)
     assert away.path == "/oauth/callback/shared-northdesk"
 
@@ -160,7 +160,7 @@ def test_row_15_where_a_flow_goes_is_frozen_when_it_begins(visitor, ledgerly, pe
     document = '{"issuer": "https://evil.example", "token_endpoint": "https://evil.example/token"}'
     provider.misbehave("token", status=200, body=document, times=0)
 
-    visitor.web.get(away.path, query_string=away.back)
+    visitor.ask("GET", away.path, query_string=away.back)
 
     assert [call.path for call in provider.calls("token")] == [urlsplit(provider.token_url).path]
     assert status(ledgerly) is Status.FULFILLED
@@ -182,7 +182,7 @@ def test_row_16_pkce_and_nonce_go_out_and_their_secrets_stay(visitor, ledgerly, 
     assert away.sent["nonce"] == flow.nonce
     assert flow.verifier
     cookies = " ".join(cookie.value for cookie in visitor.web._cookies.values())
-    visitor.web.get(away.path, query_string=away.back)
+    visitor.ask("GET", away.path, query_string=away.back)
     body = next(parse_qs(asked.content.decode()) for asked in sent if "/token/" in asked.url.path)
     (verifier,) = body["code_verifier"]
     assert flows.hashlib.sha256(verifier.encode()).digest() == _unpadded(away.sent["code_challenge"])
@@ -202,7 +202,7 @@ def test_row_16_an_id_token_for_another_flow_is_refused(visitor, ledgerly, perso
     with transaction():
         db.session.scalars(select(Flow)).one().nonce = secrets.token_urlsafe(32)
 
-    visitor.web.get(away.path, query_string=away.back)
+    visitor.ask("GET", away.path, query_string=away.back)
 
     assert (status(ledgerly), connected()) == (Status.PENDING, 0)
 
@@ -238,11 +238,11 @@ def test_row_17_twenty_callbacks_at_once_from_two_processes_are_one_exchange(con
 def test_row_17_a_replay_is_sent_to_the_status_page(visitor, asked, person, provider):
     away = leave(visitor, asked[0], person)
     cookies = {cookie.key: cookie.value for cookie in visitor.web._cookies.values()}
-    assert visitor.web.get(away.path, query_string=away.back).status_code == 303
+    assert visitor.ask("GET", away.path, query_string=away.back).status_code == 303
     for name, value in cookies.items():
         visitor.web.set_cookie(name, value)
 
-    again = visitor.web.get(away.path, query_string=away.back)
+    again = visitor.ask("GET", away.path, query_string=away.back)
 
     assert again.status_code == 303
     assert again.headers["Location"].startswith(f"/connect/{asked[0].bundle.public_id}")
@@ -255,7 +255,7 @@ def test_row_17_a_replay_is_sent_to_the_status_page(visitor, asked, person, prov
 def test_row_18_of_parallel_flows_the_later_success_updates_the_same_connection(visitor, asked, person):
     first, second = leave(visitor, asked[0], person), leave(visitor, asked[0], person)
     for away in (second, first):
-        assert visitor.web.get(away.path, query_string=away.back).status_code == 303
+        assert visitor.ask("GET", away.path, query_string=away.back).status_code == 303
 
     assert (status(asked[0]), connected()) == (Status.FULFILLED, 1)
     assert [secret.version for secret in db.session.scalars(select(Secret))] == [2]

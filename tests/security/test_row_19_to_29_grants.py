@@ -26,10 +26,10 @@ EVIL = ("https://evil.example", "//evil.example", "/\\evil.example", "javascript
 def test_row_19_no_parameter_of_a_client_page_leads_elsewhere(visitor, asked, person, name):
     away = leave(visitor, asked[0], person)
     for evil in EVIL:
-        landed = visitor.web.get(away.path, query_string={**away.back, name: evil})
+        landed = visitor.ask("GET", away.path, query_string={**away.back, name: evil})
         if landed.status_code == 303:
             assert landed.headers["Location"].startswith("/connect/")
-        page = visitor.web.get(f"/connect/{asked[0].bundle.public_id}", query_string={name: evil})
+        page = visitor.ask("GET", f"/connect/{asked[0].bundle.public_id}", query_string={name: evil})
         assert (page.status_code, evil in page.text) == (200, False)
 
 
@@ -173,7 +173,7 @@ def test_row_21_words_of_a_provider_are_never_shown(visitor, asked, person, capl
     away = leave(visitor, asked[0], person)
     back = {"state": away.back["state"], "error": "server_error", "error_description": CHARM, "error_uri": EVIL[0]}
     with caplog.at_level(logging.INFO):
-        visitor.web.get(away.path, query_string=back)
+        visitor.ask("GET", away.path, query_string=back)
 
     html = visitor.get(f"/connect/{asked[0].bundle.public_id}")
     for part in ("900 555", "alert(1)", "evil.example"):
@@ -189,7 +189,7 @@ def test_row_21_what_an_account_calls_itself_is_shown_as_text(visitor, asked, pe
     body = json.dumps({"id": "77", "email": name})
     provider.misbehave("api", status=200, body=body, content_type="application/json", times=1)
     away = leave(visitor, asked[0], person)
-    visitor.web.get(away.path, query_string=away.back)
+    visitor.ask("GET", away.path, query_string=away.back)
 
     assert status(asked[0]) is Status.FULFILLED
     assert asked[0].connection.account == "<img src=x onerror=alert(1)> evil"
@@ -219,10 +219,10 @@ def test_row_22_repeated_or_contradictory_parameters_are_refused(visitor, asked,
     calls = len(provider.calls("token"))
 
     pairs = MultiDict(change(list(away.back.items())))
-    assert visitor.web.get(away.path, query_string=pairs).status_code == 404
+    assert visitor.ask("GET", away.path, query_string=pairs).status_code == 404
 
     assert (len(provider.calls("token")), status(asked[0])) == (calls, Status.PENDING)
-    assert visitor.web.get(away.path, query_string=away.back).status_code == 303
+    assert visitor.ask("GET", away.path, query_string=away.back).status_code == 303
     assert status(asked[0]) is Status.FULFILLED
 
 
@@ -232,7 +232,7 @@ def test_row_22_repeated_or_contradictory_parameters_are_refused(visitor, asked,
 @pytest.mark.parametrize("grant", [["campaigns.read"], ["campaigns.read", "contacts.read"], ["contacts.read"]])
 def test_row_26_fewer_scopes_are_not_connected(visitor, asked, person, grant):
     away = leave(visitor, asked[1], person, grant=grant)
-    visitor.web.get(away.path, query_string=away.back)
+    visitor.ask("GET", away.path, query_string=away.back)
 
     assert (status(asked[1]), asked[1].notice, connected()) == (Status.PENDING, Notice.PARTIAL, 0)
     assert asked[1].slot.connection_id is None
@@ -248,7 +248,7 @@ def test_row_27_an_account_is_its_issuer_and_its_stable_id(visitor, asked, works
             body = json.dumps(account)
             provider.misbehave("api", status=200, body=body, content_type="application/json", times=1)
         away = leave(visitor, again, person)
-        visitor.web.get(away.path, query_string=away.back)
+        visitor.ask("GET", away.path, query_string=away.back)
         assert status(again) is Status.FULFILLED
         return again.connection_id
 
@@ -287,7 +287,7 @@ def test_row_29_what_overtakes_a_callback_has_one_named_winner(agency, visitor, 
     if event == "resend":
         sending.resend(agency, public_id, by=owner)
 
-    visitor.web.get(away.path, query_string=away.back)
+    visitor.ask("GET", away.path, query_string=away.back)
 
     expected = {"cancel": Status.CANCELLED, "change_recipient": Status.PENDING}.get(event, Status.FULFILLED)
     assert (status(asked[0]), connected()) == (expected, RACES[event] == "callback")

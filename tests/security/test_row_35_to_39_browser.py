@@ -10,7 +10,6 @@ import pytest
 from argon2 import extract_parameters
 from sqlalchemy import select
 
-from app import create_app
 from app.database import across_tenants
 from app.extensions import db
 from app.models import IntakeSession, StaffSession
@@ -18,6 +17,7 @@ from app.services import passwords
 from app.web.security import CSP
 from tests import factories
 from tests.support.databases import migrate
+from tests.support.shared_app import running
 
 HTTPS = "https://access.northwind.example"
 MAYA = "maya@northwind-studio.example"
@@ -196,7 +196,7 @@ def test_row_37_a_disabled_person_is_out_at_once(scenery, clock):
 def test_row_37_passwords_are_argon2id_with_the_recommended_parameters(tmp_path):
     """RFC 9106, section 4: the second recommended parameters or better."""
     url = f"sqlite:///{tmp_path / 'x.sqlite3'}"
-    with create_app(factories.config(tmp_path, url, argon2_light=False)).app_context():
+    with running(factories.config(tmp_path, url, argon2_light=False)) as app, app.app_context():
         found = extract_parameters(passwords.hashed(factories.PASSWORD))
         nobodys = extract_parameters(passwords._nobodys())
 
@@ -210,11 +210,11 @@ def on_https(tmp_path_factory):
     folder = tmp_path_factory.mktemp("https")
     url = f"sqlite:///{folder / 'x.sqlite3'}"
     migrate(url, folder)
-    app = create_app(factories.config(folder, url, base_url=HTTPS))
-    with app.app_context():
-        factories.make_staff(factories.make_agency())
-        db.session.remove()
-    return app
+    with running(factories.config(folder, url, base_url=HTTPS)) as app:
+        with app.app_context():
+            factories.make_staff(factories.make_agency())
+            db.session.remove()
+        yield app
 
 
 def test_row_37_cookies_on_https_are_host_secure_and_out_of_scripts_reach(on_https):

