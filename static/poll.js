@@ -30,8 +30,17 @@
   // For what has no id of its own: what it is, what it says, and where
   const signature = (element) => [element.tagName, element.textContent, element.parentElement.closest("[id]")?.id].join("|");
 
+  // What the eye rests on: where the focus is, else the first thing with an id that can be seen
+  function anchorOf(target) {
+    const focused = target.contains(document.activeElement) ? document.activeElement.closest("[id]") : null;
+    const shownFirst = () => [...target.querySelectorAll("[id]")].find((one) => one.getBoundingClientRect().top >= 0);
+    const anchor = focused && focused !== target ? focused : shownFirst();
+    return anchor && { id: anchor.id, top: anchor.getBoundingClientRect().top };
+  }
+
   function keep(target) {
     return {
+      anchor: anchorOf(target),
       id: target.id,
       open: [...target.querySelectorAll("details[id][open]")].map(({ id }) => id),
       fields: changedFields(target),
@@ -47,13 +56,20 @@
     if (field === document.activeElement && selectionStart !== null) field.setSelectionRange?.(selectionStart, selectionEnd);
   }
 
-  function restore(root, { open, fields, focus }) {
+  function restore(root, { open, fields, focus, anchor }) {
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focus && !root.contains(document.activeElement)) {
       const same = [...root.querySelectorAll(FOCUSABLE)].filter((element) => signature(element) === focus);
       if (same.length === 1) same[0].focus({ preventScroll: true }); // never a neighbour that does something else
     }
     fields.forEach(refill);
+    steady(anchor);
+  }
+
+  // What changed above must not push it away
+  function steady(anchor) {
+    const moved = anchor && document.getElementById(anchor.id)?.getBoundingClientRect().top - anchor.top;
+    if (moved) scrollBy({ top: moved, behavior: "instant" });
   }
 
   document.addEventListener("compositionstart", () => { composing = true; });
@@ -82,6 +98,11 @@
       shown.set(root, essence(detail.xhr.response));
       restore(root, kept);
     }
+  });
+
+  document.addEventListener("htmx:afterSettle", ({ detail }) => {
+    if (!kept || !isPoll(detail)) return;
+    steady(kept.anchor); // htmx gives elements that had a namesake their new attributes only now
     kept = null;
   });
 })();

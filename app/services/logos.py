@@ -16,6 +16,7 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 LARGEST_FILE = 2 * 1024 * 1024
 LARGEST_SIDE, MOST_PIXELS = 8000, 4_000_000  # 20 bytes a pixel at worst while decoding
 SIDE = 256
+MOST_BYTES = 16 * 1024  # of the 60 kB that a client's page may weigh
 ONE_AT_A_TIME = threading.Lock()  # so that a process never needs that memory more than once
 BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
@@ -42,10 +43,26 @@ def redraw(upload: bytes, *, field: str = "logo") -> Logo:
         raise Refused(_("This is not a PNG, JPEG or WebP picture that can be read."), field=field) from None
     clean = Image.new("RGBA", picture.size)
     clean.paste(picture)
-    file = BytesIO()
-    clean.save(file, "PNG", optimize=True)
-    png = file.getvalue()
+    png = _light(clean)
     return Logo(png, hashlib.sha256(png).hexdigest())
+
+
+def _light(picture: Image.Image) -> bytes:
+    """The picture as a PNG that a client's page can afford: a photograph has to do with fewer colours, then with less room."""
+    png = _png(picture)
+    for side, colours in ((SIDE, 128), (SIDE // 2, 64), (SIDE // 4, 64)):
+        if len(png) <= MOST_BYTES:
+            break
+        smaller = picture.copy()
+        smaller.thumbnail((side, side), Image.Resampling.LANCZOS)
+        png = _png(smaller.quantize(colours, method=Image.Quantize.FASTOCTREE))
+    return png
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def _too_large() -> str:

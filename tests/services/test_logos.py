@@ -158,3 +158,14 @@ def test_redraw_refuses_what_is_no_picture_or_too_much_of_one(upload, problem):
         logos.redraw(upload)
 
     assert refused.value.field == "logo"
+
+
+def test_a_photograph_is_made_light_enough_for_a_clients_page():
+    noise = Image.effect_noise((600, 600), 90).convert("RGB")
+    file = BytesIO()
+    noise.save(file, "JPEG")
+
+    made = logos.redraw(file.getvalue())
+
+    assert len(made.png) <= logos.MOST_BYTES
+    assert Image.open(BytesIO(made.png)).format == "PNG"

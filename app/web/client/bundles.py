@@ -79,6 +79,7 @@ def _page(bundle_id: str) -> dict[str, Any]:
         "cards": cards,
         "done": done,
         "is_open": g.intake.is_open,
+        "is_fragment": is_htmx(),
     }
 
 
