@@ -165,9 +165,14 @@ def test_who_declined_cannot_connect_once_staff_chose_another_way(agency, sent, 
 
 @pytest.mark.parametrize("event", ["cancel", "change_recipient"])
 def test_what_overtakes_the_wait_for_a_providers_metadata_leaves_a_flow_that_makes_nothing(
-    agency, sent, browser, stub, owner, monkeypatch, event
+    agency, workspace, stub, owner, monkeypatch, event
 ):
-    asked, public_id, begin = sent[0], sent[0].public_id, flows.authorize.begin
+    """And nothing of what one client typed is on the card of the next."""
+    steps = ("zendesk", flows.runtime.current().catalog.get("zendesk").actions[0].key)
+    (asked,) = factories.make_sent(factories.make_workflow(workspace, owner, steps, name="Help"), owner)
+    browser, public_id, begin = Browser(), asked.public_id, flows.authorize.begin
+    browser.open(asked.bundle)
+    (field,) = flows.scopes.app_of(asked).fields
 
     def overtaken(agency, owner, asked):
         getattr(Overtaking(agency, asked, owner, None), event)()
@@ -177,8 +182,7 @@ def test_what_overtakes_the_wait_for_a_providers_metadata_leaves_a_flow_that_mak
         return begin(*args, **kwargs)
 
     monkeypatch.setattr(flows.authorize, "begin", while_away)
-    state = browser.start(asked)
-    browser.finish(state)
+    browser.finish(browser.start(asked, {field.name: "acme"}))
 
     db.session.rollback()
     asked = connection_requests.get(agency, public_id)
