@@ -119,6 +119,11 @@ def whole_way(installation: Installation, browser: Browser, **options) -> None:
         client.sees(2, 3)
         expect(panel.request(PRIYA, "Postwave")).to_contain_text(f"Connected as {ann.email}", timeout=10_000)
 
+        prefix = "__Host-" if installation.url.startswith("https://") else "gh_"
+        cookies = [*office.cookies(installation.url), *home.cookies(installation.url)]
+        assert cookies
+        assert all(each["name"].startswith(prefix) and each["httpOnly"] for each in cookies), cookies
+
         tokens = stored_tokens(installation)
         assert set(tokens) == {"northdesk", "postwave"}
         for token in tokens.values():
