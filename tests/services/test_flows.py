@@ -18,7 +18,6 @@ from tests.support import browsing, shared_app
 from tests.support.browsing import Browser
 from tests.support.rows import rows_of
 
-pytestmark = pytest.mark.both_databases
 agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
 stub = browsing.stub
 
@@ -113,6 +112,7 @@ def test_start_asks_for_an_apps_fields(workspace, owner, stub):
 # ── Coming back ─────────────────────────────────────────────────────────────
 
 
+@pytest.mark.both_databases
 def test_finish_makes_the_connection_and_fulfils_the_request(sent, browser, stub, clock, agency):
     landing = browser.finish(browser.start(sent[0]))
 
@@ -185,6 +185,7 @@ def test_finish_knows_no_invented_state(agency, sent, browser, stub, state):
     assert browser.finish("a" * 43, ("error", "access_denied")) is None
 
 
+@pytest.mark.both_databases
 def test_finish_takes_one_callback_alone(sent, browser, stub):
     state = browser.start(sent[0])
 
@@ -239,6 +240,7 @@ def test_a_denial_is_said_and_calls_nobody(sent, browser, stub):
 # ── Granted in part ─────────────────────────────────────────────────────────
 
 
+@pytest.mark.both_databases
 def test_a_partial_grant_is_held_sealed_and_thrown_away_in_time(sent, browser, stub, clock):
     stub.scopes = ("chat:write",)
     browser.finish(browser.start(sent[0]))
@@ -278,6 +280,7 @@ def test_scopes_added_meanwhile_are_asked_again(agency, sent, browser, stub, wor
     assert new == ["users:read", "users:read.email"]
 
 
+@pytest.mark.both_databases
 def test_a_narrower_token_never_replaces_one_in_use(agency, workspace, workflow, sent, browser, stub, owner):
     """The same account approved for less, elsewhere in the workspace, must not break what works."""
     browser.finish(browser.start(sent[0]))
@@ -301,6 +304,7 @@ def test_a_narrower_token_never_replaces_one_in_use(agency, workspace, workflow,
 # ── Parallel flows ──────────────────────────────────────────────────────────
 
 
+@pytest.mark.both_databases
 def test_the_later_success_updates_the_same_connection(sent, browser, stub):
     first, second = browser.start(sent[0]), browser.start(sent[0])
     browser.finish(first)

@@ -14,7 +14,6 @@ from tests.support import browsing, shared_app
 from tests.support.browsing import Browser
 from tests.support.rows import rows_of
 
-pytestmark = pytest.mark.both_databases
 agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
 stub = browsing.stub
 

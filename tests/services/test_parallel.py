@@ -10,10 +10,12 @@ from app.extensions import db
 from app.models import AuditEvent, Bundle, ConnectionRequest, OutboxItem, Staff, Status, Workflow
 from app.services import connection_requests, sending, workflows
 from tests import factories
+from tests.support import shared_app
 from tests.support.crowd import crowd
 from tests.support.elsewhere import at_once, outcomes
 
 pytestmark = pytest.mark.both_databases
+agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
 
 PRIYA, SAM = "priya.nair@harbordental.example", "sam@cobalt-it.example"
 
