@@ -15,7 +15,7 @@ from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.i18n import _, lazy_gettext
-from app.models import Agency, Bundle, Connection, ConnectionRequest, Kind, Slot, Staff, Status
+from app.models import Agency, Bundle, Connection, ConnectionRequest, Kind, Slot, Source, Staff, Status
 from app.services import addresses, audit, bundles, oauth_clients, scopes
 from app.services.audit import Actor
 
@@ -79,6 +79,8 @@ def queue(slot: Slot, *, recipient: str, note: str = "", expected_account: str =
                 raise Conflict(str(STEP_IS_GONE))
             if slot.workflow.archived_at or slot.workflow.workspace.archived_at:
                 raise Conflict(_("This workflow is archived."))
+            if slot.source is Source.AGENCY:
+                raise Conflict(_("The agency provides this connection: choose first that the client does."))
             if _is_covered(slot, app):
                 raise Conflict(_("This account is connected already."))
             asked = ConnectionRequest(

@@ -166,13 +166,17 @@ def _check_resend(asked: ConnectionRequest, agency: Agency) -> None:
         raise Conflict(_("Send it first with Send to client"))
     if asked.status not in (Status.PENDING, Status.DECLINED):
         raise Conflict(_("This request is already settled."))
-    if asked.workflow.archived_at or asked.workflow.workspace.archived_at:
-        raise Conflict(_("This workspace is archived."))
+    _check_not_archived(asked)
     if asked.status is Status.DECLINED and asked.slot and connection_requests.live_for(asked.slot):
         raise Conflict(_("A request for this account is already in the queue or pending."))
     if asked.resends >= MOST_RESENDS:
         raise Refused(_("No resends left"))
     connection_requests.check_eligible(agency, scopes.app_of(asked))
+
+
+def _check_not_archived(asked: ConnectionRequest) -> None:
+    if asked.workflow.archived_at or asked.workflow.workspace.archived_at:
+        raise Conflict(_("This workspace is archived."))
 
 
 def _take_turn(asked: ConnectionRequest, *, at: datetime) -> None:
@@ -207,6 +211,7 @@ def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staf
         if asked.status is Status.QUEUED:
             asked.recipient = address
         elif asked.status is Status.PENDING:
+            _check_not_archived(asked)
             connection_requests.check_eligible(agency, scopes.app_of(asked))
             bundle = bundles.mint(asked.workflow.workspace, address, by=by, at=at)
             connection_requests.moved(

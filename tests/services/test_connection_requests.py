@@ -6,8 +6,8 @@ from sqlalchemy import func, select
 from app import runtime
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
-from app.models import AuditEvent, OutboxItem, Status
-from app.services import connection_requests, sending, workflows
+from app.models import AuditEvent, OutboxItem, Source, Status
+from app.services import connection_requests, sending, slots, workflows, workspaces
 from tests import factories
 from tests.support import shared_app
 from tests.support.elsewhere import elsewhere
@@ -103,6 +103,47 @@ def test_queue_refuses_what_does_not_fit_and_names_the_field(agency, workflow, o
         connection_requests.queue(workflow.slots[0], **({"recipient": PRIYA} | values), by=owner)
 
     assert refused.value.field == field
+    assert rows_of(agency) == before
+
+
+def test_queue_refuses_a_slot_that_the_agency_fills(agency, workflow, owner):
+    """Not even by asking again for what was asked before staff chose otherwise."""
+    asked = factories.make_request(workflow.slots[0], owner)
+    slots.set_source(workflow.slots[0], Source.AGENCY, confirmed=True, by=owner)
+
+    for act in (
+        lambda: factories.make_request(workflow.slots[0], owner),
+        lambda: connection_requests.request_again(agency, asked.public_id, by=owner),
+    ):
+        with pytest.raises(Conflict, match="The agency provides this connection"):
+            act()
+
+
+@pytest.mark.parametrize("act", ["queue", "send", "resend", "change_recipient", "publish", "request_again"])
+def test_nothing_goes_out_to_people_of_an_archived_workspace(agency, workflow, owner, clock, act):
+    pending, other = factories.make_sent(workflow, owner)
+    connection_requests.cancel(agency, other.public_id, by=owner)
+    queued = connection_requests.request_again(agency, other.public_id, by=owner)
+    if act == "queue":
+        connection_requests.cancel(agency, queued.public_id, by=owner)
+    clock.forward(minutes=6)
+    workspaces.archive(agency, workflow.workspace.public_id, by=owner)
+    before = rows_of(agency)
+    acts = {
+        "queue": lambda: factories.make_request(workflow.slots[1], owner),
+        "send": lambda: sending.send(workflow, by=owner),
+        "resend": lambda: sending.resend(agency, pending.public_id, by=owner),
+        "change_recipient": lambda: sending.change_recipient(agency, pending.public_id, recipient=SAM, by=owner),
+        "publish": lambda: workflows.publish(workflow, by=owner),
+        "request_again": lambda: connection_requests.request_again(agency, other.public_id, by=owner),
+    }
+
+    if act == "send":
+        assert [left.reason for left in acts[act]().left] == ["this workspace is archived."]
+    else:
+        with pytest.raises(Conflict):
+            acts[act]()
+
     assert rows_of(agency) == before
 
 
