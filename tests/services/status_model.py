@@ -43,10 +43,6 @@ class Flow:
     ends_at: datetime
     is_spent: bool = False
 
-    def still_wanted(self) -> bool:
-        """Whether what comes of it is still asked of the same person."""
-        return self.generation == self.request.generation and self.request.status in (*OPEN, Status.FULFILLED)
-
 
 @dataclass(eq=False)
 class Model:
@@ -59,6 +55,7 @@ class Model:
     members: dict[Whose, str] = field(default_factory=dict)
     holds: dict[int, int] = field(default_factory=dict)
     working: set[int] = field(default_factory=set)
+    accounts: dict[int, str] = field(default_factory=dict)
     acts: Counter[str] = field(default_factory=Counter)
     versions: Counter[int] = field(default_factory=Counter)
 
@@ -103,6 +100,14 @@ class Model:
 
     def may_ask_again(self, it: Request) -> bool:
         return it.status in FINAL and self.may_queue(it.slot)
+
+    def may_keep(self, flow: Flow, account: str) -> bool:
+        """Whether an approval is still asked of the same person, and open; or of the account that they connected meanwhile."""
+        it = flow.request
+        if flow.generation != it.generation:
+            return False
+        is_same_again = it.status is Status.FULFILLED and self.accounts.get(it.connection or 0) == account
+        return it.status in OPEN or is_same_again
 
     # ── What comes of it ────────────────────────────────────────────────────
 
@@ -150,6 +155,11 @@ class Model:
     def decline(self, it: Request) -> None:
         it.status = Status.DECLINED
         self.did("request.declined")
+
+    def approve(self, connection: int, account: str) -> None:
+        """A connection was stored: it works, wherever it is held."""
+        self.working.add(connection)
+        self.accounts[connection] = account
 
     def fulfil(self, it: Request, connection: int) -> None:
         it.status, it.connection = Status.FULFILLED, connection

@@ -222,11 +222,11 @@ class Requests(RuleBasedStateMachine):
         is_taken = not flow.is_spent and flow.ends_at > self.now
         flow.is_spent = True
         assert self.provider.exchanges == exchanges + is_taken
-        if not is_taken or not flow.still_wanted():
+        if not is_taken or not self.model.may_keep(flow, person):
             assert self.connections() == held
             return
         approved = self.connection_of(it, person)
-        self.model.working.add(approved)
+        self.model.approve(approved, person)
         if it.status is not Status.FULFILLED:
             assert self.row(it).connection_id == approved
             self.model.fulfil(it, approved)
