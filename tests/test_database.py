@@ -26,7 +26,8 @@ from tests.support import shared_app
 from tests.support.elsewhere import at_once, elsewhere, outcomes
 
 pytestmark = pytest.mark.both_databases
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
+app_on_postgres, app_on_sqlite = shared_app.apps
 
 
 def names():

@@ -17,7 +17,8 @@ from tests.support import browsing, shared_app
 from tests.support.staff_browser import StaffBrowser
 from tests.support.stage import PRIYA, Part, Stage
 
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
+app_on_postgres, app_on_sqlite = shared_app.apps
 stub = browsing.stub
 
 DANA = "dana.reyes@harbordental.example"

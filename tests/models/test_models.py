@@ -21,7 +21,8 @@ from app.models import (
 from tests import factories
 from tests.support import shared_app
 
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
+app_on_postgres, app_on_sqlite = shared_app.apps
 
 LIVE = {Status.QUEUED, Status.PENDING}
 

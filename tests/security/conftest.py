@@ -22,7 +22,7 @@ from tests.support.scenery import Scenery
 from tests.support.shared_app import running
 from tests.web.client import conftest as at_provider
 
-agency, _, _, _, config, stranger = shared_app.fixtures
+agency, _, config, stranger = shared_app.fixtures
 person, workflow, asked = at_provider.person, at_provider.workflow, at_provider.asked
 
 

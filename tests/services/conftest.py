@@ -4,6 +4,9 @@ import pytest
 
 from app.models import Staff, Workflow, Workspace
 from tests import factories
+from tests.support import shared_app
+
+app_on_postgres, app_on_sqlite = shared_app.apps
 
 
 @pytest.fixture

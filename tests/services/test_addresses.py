@@ -10,7 +10,7 @@ from app.errors import Refused
 from app.services import addresses
 from tests.support import shared_app
 
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 pytestmark = pytest.mark.usefixtures("app_context")
 FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=150)
 

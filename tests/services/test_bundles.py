@@ -15,7 +15,7 @@ from tests.support import shared_app
 from tests.support.browsing import Browser
 
 pytestmark = pytest.mark.both_databases
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 
 PRIYA = "priya.nair@harbordental.example"
 

@@ -13,7 +13,7 @@ from tests.support import shared_app
 from tests.support.elsewhere import elsewhere
 from tests.support.rows import rows_of
 
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 
 PRIYA, SAM = "priya.nair@harbordental.example", "sam@cobalt-it.example"
 Q, P, D, C = Status.QUEUED, Status.PENDING, Status.DECLINED, Status.CANCELLED

@@ -13,7 +13,7 @@ from tests.support import shared_app
 from tests.support.elsewhere import at_once, outcomes
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("app_context")]
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 
 AT = datetime(2026, 11, 20, 9, 0, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

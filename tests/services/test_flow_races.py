@@ -16,7 +16,7 @@ from tests.support.elsewhere import elsewhere
 from tests.support.rows import rows_of
 
 pytestmark = pytest.mark.both_databases
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 stub = browsing.stub
 
 SAM = "sam@cobalt-it.example"

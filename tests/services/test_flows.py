@@ -18,7 +18,7 @@ from tests.support import browsing, shared_app
 from tests.support.browsing import Browser
 from tests.support.rows import rows_of
 
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 stub = browsing.stub
 
 SAM = "sam@cobalt-it.example"

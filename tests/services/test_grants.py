@@ -16,7 +16,7 @@ from tests.support import browsing, shared_app
 from tests.support.browsing import Browser
 
 pytestmark = pytest.mark.both_databases
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 stub = browsing.stub
 
 

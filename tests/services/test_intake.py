@@ -17,7 +17,7 @@ from tests.support.rows import rows_of
 from tests.support.statements import counted
 
 pytestmark = pytest.mark.both_databases
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 stub = browsing.stub
 
 PRIYA, SAM = "priya.nair@harbordental.example", "sam@cobalt-it.example"

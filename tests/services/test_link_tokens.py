@@ -12,7 +12,7 @@ from app.models import Bundle
 from app.services import link_tokens
 from tests.support import shared_app
 
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 pytestmark = pytest.mark.usefixtures("app_context")
 
 PARTS = {"epoch": 7, "agency_id": 3, "workspace_id": 12, "recipient": "priya@harbordental.example"}

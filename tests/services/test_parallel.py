@@ -15,7 +15,7 @@ from tests.support.crowd import crowd
 from tests.support.elsewhere import at_once, outcomes
 
 pytestmark = pytest.mark.both_databases
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 
 PRIYA, SAM = "priya.nair@harbordental.example", "sam@cobalt-it.example"
 

@@ -14,7 +14,7 @@ from tests.support import shared_app
 from tests.support.rows import rows_of
 from tests.support.statements import counted
 
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 
 SCOPES = ["chat:write", "channels:read"]
 

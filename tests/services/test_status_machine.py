@@ -27,7 +27,7 @@ from tests.support.clock import Clock
 from tests.support.rows import rows_of
 
 pytestmark = pytest.mark.both_databases
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 stub = browsing.stub
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ from tests.support import browsing, shared_app
 from tests.support.browsing import Browser
 from tests.support.rows import rows_of
 
-agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures
+agency, app, config, stranger = shared_app.fixtures
 stub = browsing.stub
 
 PRIYA, SAM = "priya.nair@harbordental.example", "sam@cobalt-it.example"

@@ -1,7 +1,7 @@
 """One application and database for many tests, each with agencies of its own: tenants part them, and it saves much time.
 
-A module opts in with `agency, app, app_on_postgres, app_on_sqlite, config, stranger = shared_app.fixtures`; they take the
-place of conftest's.
+A module opts in with `agency, app, config, stranger = shared_app.fixtures`, which take the place of conftest's; it or the
+conftest of its folder says `app_on_postgres, app_on_sqlite = shared_app.apps`.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ def running(config: Config, catalog: Catalog | None = None) -> Iterator[Flask]:
         db.engine.dispose()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def app_on_sqlite(sqlite_template: Path, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     folder = tmp_path_factory.mktemp("shared")
     shutil.copy(sqlite_template, folder / "shared.sqlite3")
@@ -43,7 +43,7 @@ def app_on_sqlite(sqlite_template: Path, catalog: Catalog, tmp_path_factory: pyt
         yield app
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def app_on_postgres(
     postgres_url: str, postgres_template: str, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Flask]:
@@ -93,4 +93,5 @@ def foreign_workspace(stranger: Staff, name: str = "Foreign") -> Workspace:
     return workspace
 
 
-fixtures = (agency, app, app_on_postgres, app_on_sqlite, config, stranger)
+fixtures = (agency, app, config, stranger)
+apps = (app_on_postgres, app_on_sqlite)
