@@ -17,7 +17,7 @@ PYTHON3 = $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 DJLINT := --ignore H015,H020,H030,H031,H053 --per-file-ignores ^templates/mail/ H021 \
 	--per-file-ignores ^templates/client/intake/leaving.html H052
 
-.PHONY: help demo demo-reset test lint check screenshots
+.PHONY: help demo demo-reset test lint check prove bench screenshots
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 20
 
@@ -43,6 +43,14 @@ screenshots: .venv/dev.stamp ## Take a picture of every screen into screenshots/
 
 check: lint test ## What CI runs: lint, then test
 
+prove: .venv/dev.stamp ## Run the long proofs and write their figures to docs/figures.md; ARGS="-k word" narrows it
+	@$(PY) -m tests.support.browser
+	$(PY) -m pytest --prove -n 2 --dist worksteal -m "not alone" $(ARGS) || [ $$? -eq 5 ]
+	$(PY) -m pytest --prove -m alone $(ARGS) || [ $$? -eq 5 ]
+
+bench: .venv/dev.stamp .venv/bench.stamp ## Measure how fast it is, each figure beside its floor; ARGS="word" narrows it
+	@$(PY) -m bench $(ARGS)
+
 .venv/bin/python:
 	@test -n "$(PYTHON3)" || { echo "Gatehouse needs Python 3.11 or newer: install the package python3." >&2; exit 1; }
 	@$(PYTHON3) -c 'import ensurepip, venv' 2>/dev/null || \
@@ -59,4 +67,9 @@ check: lint test ## What CI runs: lint, then test
 .venv/dev.stamp: .venv/app.stamp constraints/dev.txt
 	@echo "Installing what the tests need"
 	@$(PIP) --require-hashes -r constraints/dev.txt
+	@touch $@
+
+.venv/bench.stamp: .venv/dev.stamp constraints/bench.txt
+	@echo "Installing what the benches measure against"
+	@$(PIP) --require-hashes -r constraints/bench.txt
 	@touch $@

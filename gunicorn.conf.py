@@ -24,14 +24,17 @@ _embedded: "list[Worker]" = []
 
 
 def post_worker_init(process: "Process") -> None:
-    """Say the set-up code while it is needed, and start the embedded worker."""
+    """Go by the clock that all hosts share, say the set-up code while it is needed, and start the embedded worker."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from app.cli import serving
+    from app.database import share_clock
+    from app.extensions import db
     from app.worker import start_embedded
     from wsgi import app
 
     with app.app_context(), contextlib.suppress(SQLAlchemyError):  # a database that is away is no reason not to start
+        share_clock(db.engine)
         if welcome := serving.welcome():
             process.log.info(welcome)
     if app.config["GATEHOUSE"].worker == "embedded":

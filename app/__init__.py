@@ -1,10 +1,15 @@
 """Gatehouse: access to clients' apps, collected without a secret passing through anybody's hands."""
 
+import time
+from functools import partial
 from pathlib import Path
 
+import psycopg
 from flask import Flask
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app import egress
 from app.catalog import Catalog, load
@@ -14,15 +19,19 @@ from app.database import init_database
 from app.extensions import babel, db, mail, migrate
 from app.logging import configure_logging
 from app.runtime import Runtime
-from app.services import agencies
-from app.vault import load_keyring, load_secret_key
+from app.services import vault_keys
+from app.vault import Keys
 from app.web import register_web
 
 ROOT = Path(__file__).resolve().parent.parent
+TRUSTED = 1.0  # seconds
 
 
 def create_app(config: Config | None = None, *, catalog: Catalog | None = None) -> Flask:
-    """The wired application; raises ConfigError, CatalogError or KeysUnusable with one sentence when it can't start."""
+    """The wired application; raises ConfigError or CatalogError with one sentence when it can't start.
+
+    While a key is missing it starts sealed.
+    """
     config = config or Config.from_environ()
     configure_logging()
     config.instance_path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -37,17 +46,14 @@ def create_app(config: Config | None = None, *, catalog: Catalog | None = None) 
         MAX_CONTENT_LENGTH=4 * 1024 * 1024,
     )
     init_database(app)
-    may_create = not _holds_data(app)
     runtime = Runtime(
         config=config,
         catalog=catalog or load(config.apps_dir, loopback_http=config.reaches_loopback),
-        keyring=load_keyring(config.keys_path, config.vault_keys, may_create=may_create),
+        keys=_keys(app, config),
         egress=egress.Egress(config.egress_allow),
-        secret_key=load_secret_key(config.keys_path, config.secret_key, may_create=may_create),
     )
     egress.install(runtime.egress)
     app.extensions["gatehouse"] = runtime
-    app.config["SECRET_KEY"] = runtime.secret_key
     mail.init_app(app)
     migrate.init_app(app, db, directory=str(ROOT / "app" / "migrations"))
     babel.init_app(app)
@@ -56,18 +62,14 @@ def create_app(config: Config | None = None, *, catalog: Catalog | None = None) 
     return app
 
 
-def _holds_data(app: Flask) -> bool:
-    """Whether there is an agency already, whose data keys have sealed and links have been signed with."""
+def _keys(app: Flask, config: Config) -> Keys:
+    """The keys as far as they are there; what is missing seals the application, and does not keep it from starting."""
+    keys = Keys(config.keys_path, config.vault_keys, config.secret_key)
     with app.app_context():
-        try:
-            return agencies.exist()
-        except ProgrammingError:  # PostgreSQL has no such table yet
-            return False
-        except OperationalError:  # so has SQLite; another database is away, and may hold anything
-            return db.engine.dialect.name != "sqlite"
-        finally:
-            db.session.remove()
-            db.engine.dispose()  # nothing open is handed on when a server forks
+        keys.ask = partial(vault_keys.learn, db.engine, keys)
+        keys.learn()
+        db.engine.dispose()  # nothing open is handed on when a server forks
+    return keys
 
 
 def _engine_options(url: str) -> dict[str, object]:
@@ -77,8 +79,23 @@ def _engine_options(url: str) -> dict[str, object]:
     return {
         "connect_args": {"connect_timeout": 5},
         "hide_parameters": True,
-        "pool_pre_ping": True,
+        "pool_events": [(_note_use, "checkin"), (_ping_if_idle, "checkout")],
         "pool_size": 20,
         "max_overflow": 20,
         "pool_timeout": 10,
     }
+
+
+def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["used"] = time.monotonic()
+
+
+def _ping_if_idle(connection: DBAPIConnection | None, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Give nobody a connection that died while it was idle; one that was in use a moment ago is taken to live."""
+    if connection is None or time.monotonic() - record.info.get("used", 0.0) < TRUSTED:
+        return
+    try:
+        connection.cursor().execute("SELECT 1")
+        connection.rollback()
+    except psycopg.OperationalError:
+        raise DisconnectionError from None

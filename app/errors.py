@@ -24,6 +24,10 @@ class Conflict(DomainError):
     """The thing has moved on, so that this can't be done to it any more."""
 
 
+class Repeated(Conflict):
+    """The very same form was acted on already, so that it is not done twice."""
+
+
 class Forbidden(DomainError):
     """The person is known but their role does not allow this."""
 

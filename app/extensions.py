@@ -4,9 +4,11 @@ from flask_babel import Babel
 from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
 from flask_wtf import CSRFProtect
 from htmx_flask import Htmx
 from sqlalchemy import MetaData
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
 
 
@@ -24,7 +26,17 @@ class Base(DeclarativeBase):
     )
 
 
-db = SQLAlchemy(model_class=Base)
+class EndingSession(Session):
+    """A session that can always be closed, also when its database went away: else the answer, made by then, were lost."""
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except SQLAlchemyError:
+            self.invalidate()
+
+
+db = SQLAlchemy(model_class=Base, session_options={"class_": EndingSession})
 csrf = CSRFProtect()
 mail = Mail()  # what app.mailer.smtp hardens
 htmx = Htmx()

@@ -28,6 +28,15 @@ def lazy_gettext(message: str, **variables: object) -> Any:
     return flask_babel.lazy_gettext(message, **variables)
 
 
+def texts() -> Any:
+    """The texts of the page being made, found once for all of its sentences."""
+    held: tuple[str, Any] | None = g.get("texts")
+    locale = select_locale()
+    if held is None or held[0] != locale:
+        held = g.texts = (locale, flask_babel.get_translations())
+    return held[1]
+
+
 _ = gettext
 _l = lazy_gettext
 

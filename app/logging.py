@@ -3,22 +3,33 @@
 import logging
 import re
 import sys
+from typing import Any
 
 import structlog
 
-LINK = re.compile(r"/l/[^\s\"'?#]+")
+LINK = re.compile(r"(/l/)[^\s\"'?#\\]+|(?<![\w-])[\w-]{60,}\.[\w-]{43}(?![\w-])")  # in an address, or by itself
 SERVERS = ("waitress", "gunicorn.error", "gunicorn.access")  # they may name the address that they were serving
 
 
+def masked(text: str) -> str:
+    """A text without the tokens of links: a link is a capability, and a log is read by others."""
+    return LINK.sub(r"\1…", text)
+
+
 class WithoutLinks(logging.Filter):
-    """Takes the tokens of links out of every line: a link is a capability, and a log is read by others."""
+    """Takes the tokens of links out of every message."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass, rewritten where it names a link."""
         text = record.getMessage() if not isinstance(record.msg, dict) else ""
-        if "/l/" in text:
-            record.msg, record.args = LINK.sub("/l/…", text), None
+        if (said := masked(text)) != text:
+            record.msg, record.args = said, None
         return True
+
+
+def _mask_line(_logger: object, _method: str, line: Any) -> Any:
+    """The last word on a line: what an error quotes stands in its traceback, not in its message."""
+    return masked(line) if isinstance(line, str) else line
 
 
 def configure_logging(level: int = logging.INFO) -> None:
@@ -38,7 +49,11 @@ def configure_logging(level: int = logging.INFO) -> None:
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(),
+            _mask_line,
+        ],
     )
     root = logging.getLogger()
     if any(getattr(handler, "gatehouse", False) for handler in root.handlers):

@@ -1,13 +1,13 @@
 """What a running application holds besides its database: settings, catalog, keys, the way out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flask import current_app
 
 from app.catalog import Catalog
 from app.config import Config
 from app.egress import Egress
-from app.vault import Keyring
+from app.vault import Keyring, Keys
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,18 @@ class Runtime:
 
     config: Config
     catalog: Catalog
-    keyring: Keyring
+    keys: Keys
     egress: Egress
-    secret_key: bytes = field(repr=False)
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that seal and open; raises Sealed while one is missing."""
+        return self.keys.keyring
+
+    @property
+    def secret_key(self) -> bytes:
+        """The key that signs links, cookies and tokens; raises Sealed while it is missing."""
+        return self.keys.secret_key
 
 
 def current() -> Runtime:

@@ -10,13 +10,14 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.catalog import Catalog
 from app.config import Config
-from app.database import enter_tenant
 from app.extensions import db
 from app.models import Agency, Role, Staff, Workspace
+from app.tenancy import enter_tenant
 from tests import factories
 
 pytest_plugins = [  # each after those that it imports: pytest rewrites their assertions only so
     "tests.support.noskip",
+    "tests.support.proof",
     "tests.support.clock",
     "tests.support.browser",
     "tests.support.tls",

@@ -3,19 +3,22 @@
 import hashlib
 import ipaddress
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from app import clock
 from app.config import Config
-from app.database import across_tenants, transaction
+from app.database import transaction
 from app.extensions import db
 from app.models import (
     Agency,
+    Bundle,
     Connection,
     ConnectionRequest,
     Health,
@@ -25,10 +28,13 @@ from app.models import (
     Source,
     Staff,
     StaffSession,
+    Status,
     Workflow,
     Workspace,
 )
-from app.services import connection_requests, passwords, sending, workflows
+from app.services import connection_requests, nodes, outgoing, passwords, sending, workflows
+from app.services.outgoing import Outgoing
+from app.tenancy import across_tenants, acting_for
 
 BASE_URL = "http://localhost"
 PASSWORD = "a quiet harbour at dawn"
@@ -115,7 +121,7 @@ def make_workflow(
     """A workflow with these nodes (app, action), whose slots the client provides."""
     workflow = workflows.create(workspace, name, by=by)
     for app_key, action in steps:
-        workflows.add_node(workflow, app_key=app_key, action_key=action, by=by)
+        nodes.add(workflow, app_key=app_key, action_key=action, by=by)
     with transaction():
         for slot in workflow.slots:
             slot.source = Source.CLIENT
@@ -178,3 +184,19 @@ def signed_in(app: Flask, staff: Staff) -> FlaskClient:
     browser = app.test_client()
     browser.set_cookie("gh_staff", session_id)
     return browser
+
+
+def outstanding(bundle: Bundle) -> Sequence[ConnectionRequest]:
+    """What is still asked with a bundle, in the order that it was asked."""
+    pending = select(ConnectionRequest).where(
+        ConnectionRequest.bundle_id == bundle.id, ConnectionRequest.status == Status.PENDING
+    )
+    return db.session.scalars(pending.order_by(ConnectionRequest.created_at, ConnectionRequest.id)).all()
+
+
+def leaving(bundle: Bundle) -> Outgoing:
+    """A bundle as its mail is made of it."""
+    with acting_for(bundle.agency_id):
+        found = outgoing.read(bundle.id)
+    assert found
+    return found

@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # Each layer sees those above it in this list and its own; `app/__init__` sees everything, and nobody but the outermost sees it.
 LAYERS = (
-    {"clock", "errors", "config", "i18n", "extensions", "database", "egress", "vault", "logging"},
+    {"clock", "errors", "config", "i18n", "extensions", "tenancy", "database", "egress", "vault", "logging"},
+    {"prepared"},
     {"models", "catalog", "oauth"},
     {"runtime"},
     {"services"},
@@ -278,6 +279,59 @@ def test_views_neither_commit_nor_query():
         ]
 
     assert not guilty
+
+
+# Who speaks to the database past the session and its guard of tenants, and why that shows nobody another's data.
+PAST_THE_GUARD = {
+    "app/database.py": "makes the ways",
+    "app/tenancy.py": "is the guard",
+    "app/prepared.py": "holds each statement to the tenant by itself",
+    "app/migrations/env.py": "knows tables, not rows",
+    "app/cli/check.py": "looks whether the database is there",
+    "app/services/health.py": "reads the schema's number",
+    "app/cli/vault.py": "keys are everybody's",
+    "app/services/key_inventory.py": "keys are everybody's",
+    "app/services/vault_keys.py": "keys are everybody's",
+    "app/services/rotation.py": "rewraps everybody's blobs, and reads none",
+    "app/services/lost_keys.py": "destroys what nobody can read",
+    "app/services/pauses.py": "counters are nobody's",
+}
+# Tables themselves, past the models that criteria are put on: for the types of their columns alone.
+TYPES_ALONE = {"app/services/claims.py", "app/services/outgoing.py"}
+WAYS_PAST = {"connection", "connect", "raw_connection", "exec_driver_sql"}
+
+
+def test_only_those_who_are_named_here_go_past_the_guard_of_tenants():
+    found = {str(module) for module in written() if module.package != "mailer" and goes_past_the_guard(module.tree)}
+
+    assert found - TYPES_ALONE == PAST_THE_GUARD.keys()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "db.session.connection().execute(select(1))",
+        "with engine.connect() as connection: pass",
+        "from app.database import connection",
+        "from app.services.vault_keys import writing",
+        "rows = Workspace.__table__",
+    ],
+)
+def test_a_new_way_past_the_guard_would_be_noticed(code):
+    assert goes_past_the_guard(ast.parse(code))
+
+
+def goes_past_the_guard(tree: ast.Module) -> bool:
+    return any(
+        (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WAYS_PAST)
+        or (isinstance(node, ast.Attribute) and node.attr in ("__table__", "local_table"))
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module in ("app.database", "app.services.vault_keys")
+            and any(alias.name in ("connection", "run", "writing") for alias in node.names)
+        )
+        for node in ast.walk(tree)
+    )
 
 
 def test_no_statement_is_put_together_from_text():

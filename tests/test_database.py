@@ -6,21 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, insert, literal, select, text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import joinedload
 
-from app.database import (
-    TenantMissing,
-    across_tenants,
-    acting_for,
-    enter_tenant,
-    in_transaction,
-    new_public_id,
-    transaction,
-)
-from app.extensions import db
+from app.database import in_transaction, new_public_id, transaction
+from app.extensions import Base, db
 from app.models import Agency, AuditEvent, Connection, ConnectionRequest, Health, Member, Slot, Workflow, Workspace
+from app.tenancy import OwnedByAgency, TenantMissing, across_tenants, acting_for, enter_tenant
 from tests import factories
 from tests.support import shared_app
 from tests.support.elsewhere import at_once, elsewhere, outcomes
@@ -198,6 +191,7 @@ def test_without_a_tenant_nothing_is_read(foreign, nobody):
         select(Connection).where(Connection.id == 1),
         update(Workspace).values(name="x"),
         delete(Member),
+        insert(Member).values(agency_id=foreign.agency_id),
     ):
         with pytest.raises(TenantMissing, match="No tenant is set"):
             db.session.execute(statement)
@@ -287,6 +281,29 @@ def test_writes_for_another_agency_are_refused(agency, workspace, foreign):
 def test_a_row_cannot_be_moved_to_another_agency(agency, workspace, foreign):
     with pytest.raises(TenantMissing), transaction():
         workspace.agency_id = foreign.agency_id
+    with pytest.raises(TenantMissing), transaction() as session:
+        session.execute(update(Workspace).where(Workspace.id == workspace.id).values(agency_id=foreign.agency_id))
+
+
+def test_a_statement_inserts_nothing_for_another_agency(agency, workspace, foreign):
+    at = datetime.now(UTC)
+    row = {"name": "x", "name_key": "x", "created_at": at, "active_at": at}
+    theirs = row | {"agency_id": foreign.agency_id}
+    copied = insert(Workspace).from_select([*theirs], select(*(literal(value) for value in theirs.values())))
+    for statement, given in (
+        (insert(Workspace).values(theirs), None),
+        (insert(Workspace), theirs),
+        (insert(Workspace), [row | {"agency_id": agency.id}, theirs]),
+        (insert(Workspace).values([theirs, theirs]), None),
+        (copied, None),
+    ):
+        with pytest.raises(TenantMissing), transaction() as session:
+            session.execute(statement, given)
+
+    with transaction() as session:
+        session.execute(insert(Workspace).values(row | {"agency_id": agency.id}))
+        session.execute(insert(Workspace), [row | {"agency_id": agency.id, "name": "y", "name_key": "y"}])
+    assert names() == {"Harbor Dental", "x", "y"}
 
 
 def test_the_tenant_is_as_it_was_after_acting_for_another(agency, workspace, foreign):
@@ -307,10 +324,8 @@ def test_a_new_session_has_no_tenant(app, agency):
 
 
 def test_every_table_of_a_tenants_data_is_guarded():
-    from app.database import OwnedByAgency
-    from app.extensions import Base
-
-    public = {"agency", "counter"}
+    # The tenants themselves; how often something happened; the digests of the installation's keys, which seal for all.
+    public = {"agency", "counter", "vault_key"}
     for mapper in Base.registry.mappers:
         name = mapper.local_table.name
         assert issubclass(mapper.class_, OwnedByAgency) is (name not in public), name

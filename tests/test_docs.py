@@ -13,7 +13,7 @@ from tests.support.shared_app import *  # noqa: F403
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 SETTING = re.compile(r'self\.(?:get|choice|number)\("([A-Z_]+)"')
-COMMAND = re.compile(r"(?:`|bin/|^ +)(?:flask|gatehouse) ([a-z]+(?: [a-z]+)?)", re.MULTILINE)
+COMMAND = re.compile(r"(?:`|bin/|^ +)(?:flask|gatehouse) ([a-z]+(?: [a-z-]+)?)", re.MULTILINE)
 
 
 def rows(text):

@@ -13,23 +13,13 @@ from sqlalchemy import inspect, text
 import app.models  # noqa: F401 - so that the metadata is complete
 from app import create_app
 from app.catalog import load
-from app.database import across_tenants
 from app.extensions import Base, db
-from tests import factories
-from tests.support.postgres import fresh_database
+from app.tenancy import across_tenants
+from tests.support import databases
 
 pytestmark = pytest.mark.both_databases
+database_url = databases.empty_database_url
 VERSIONS = Path(__file__).resolve().parent.parent / "app" / "migrations" / "versions"
-
-
-@pytest.fixture
-def database_url(database_kind, tmp_path, request):
-    """An empty database: nothing was migrated yet."""
-    if database_kind == "sqlite":
-        yield f"sqlite:///{tmp_path / 'empty.sqlite3'}"
-        return
-    with fresh_database(request.getfixturevalue("postgres_url")) as url:
-        yield factories.driver(url)
 
 
 @pytest.fixture

@@ -264,62 +264,7 @@ def test_no_page_holds_anything_that_its_policy_would_forbid(answers):
             assert address not in text, route
 
 
-# ── Strangers ───────────────────────────────────────────────────────────────
-
-
-def test_a_stranger_gets_for_real_ids_the_very_bytes_of_unknown_ones(app, scenery, clock):
-    """With all of our ids, and with their own workspace around what is ours."""
-    before = scenery.rows(scenery.ours)
-    nowhere = {name: unknown(name) for name in scenery.ours.names}
-    public = {"app_key": "xero", "agency_slug": scenery.ours.slug}
-    for route in routes(app):
-        places = route.rule.arguments - {"app_key"}
-        if route.surface != "panel" or not places:
-            continue
-        browser = scenery.staff(scenery.theirs)
-        for own in _beginnings(places):
-            around = {**public, **{name: scenery.theirs.names[name] for name in own}}
-            ours = send(scenery, browser, route, route.path({**scenery.ours.names, **around}))
-            none = send(scenery, browser, route, route.path({**nowhere, **around}))
-            assert ours.status_code == none.status_code == 404, route
-            assert ours.data == none.data, route
-            assert _headers(ours) == _headers(none), route
-
-    assert scenery.rows(scenery.ours) == before
-
-
-def _beginnings(places):
-    """Nothing of their own; their workspace; their workspace and workflow: as far as something is left that is ours."""
-    order = [name for name in ("workspace_id", "workflow_id") if name in places]
-    return [order[:count] for count in range(len(order) + 1) if places - set(order[:count])]
-
-
-def _headers(answer):
-    return sorted((name, value) for name, value in answer.headers if name != "Date")
-
-
-def test_a_client_of_another_bundle_gets_the_bytes_of_an_unknown_one(app, scenery, clock):
-    before = scenery.rows(scenery.ours)
-    browser = scenery.client(scenery.theirs)
-    for route in routes(app):
-        if route.surface != "client" or route.endpoint in PUBLIC:
-            continue
-        nowhere = {name: unknown(name) for name in scenery.ours.names}
-        for names, none in (
-            (scenery.ours.names, nowhere),
-            *(
-                [({**scenery.theirs.names, "request_id": scenery.ours.names["request_id"]},
-                  {**scenery.theirs.names, "request_id": unknown("request_id")})]
-                if "request_id" in route.rule.arguments
-                else []
-            ),
-        ):  # fmt: skip
-            ours = send(scenery, browser, route, route.path(names), connection="a" * 20)
-            nothing = send(scenery, browser, route, route.path(none), connection="a" * 20)
-            assert ours.status_code == nothing.status_code == 404, route
-            assert (ours.data, _headers(ours)) == (nothing.data, _headers(nothing)), route
-
-    assert scenery.rows(scenery.ours) == before
+# ── Strangers: tests/security/test_row_46_tenants.py walks all addresses ────
 
 
 def test_what_is_queued_is_unknown_to_its_client(app, scenery, clock):

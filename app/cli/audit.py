@@ -6,8 +6,8 @@ import json
 import click
 from flask.cli import with_appcontext
 
-from app.database import across_tenants
 from app.services import audit_chain
+from app.tenancy import across_tenants
 
 
 @click.group("audit")

@@ -13,8 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.catalog import CatalogError, load
 from app.config import Config, ConfigError, SmtpServer
 from app.models import Agency
-from app.services import health
-from app.vault import KeysUnusable, load_keyring, load_secret_key
+from app.services import health, vault_keys
+from app.services.vault_keys import Known
+from app.vault import Keys
 
 HIDDEN = "••••••"
 SECRET = frozenset({"secret_key", "vault_keys", "metrics_token"})
@@ -30,8 +31,8 @@ def command(*, as_json: bool) -> None:
     except ConfigError as error:
         _say({}, [str(error)], as_json=as_json)
         raise SystemExit(1) from None
-    away, needed = _database(config)
-    wrong = [*_catalog(config), *away, *_keys(config, needed)]
+    away, known = _database(config)
+    wrong = [*_catalog(config), *away, *_keys(config, known)]
     _say(_shown(config), wrong, as_json=as_json)
     if wrong:
         raise SystemExit(1)
@@ -66,8 +67,8 @@ def _catalog(config: Config) -> list[str]:
     return []
 
 
-def _database(config: Config) -> tuple[list[str], frozenset[str] | None]:
-    """What is wrong with it, and the ids of the vault keys that its data needs; None if it is not known to hold any."""
+def _database(config: Config) -> tuple[list[str], Known | None]:
+    """What is wrong with it, and the keys that its data needs; None if it is not known to hold any."""
     url = make_url(config.database_url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return [f"There is no database yet at {url.database}: run flask db upgrade."], None
@@ -77,40 +78,31 @@ def _database(config: Config) -> tuple[list[str], frozenset[str] | None]:
         if found != health.newest_schema():
             return [health.stale_schema(found)], None
         with engine.connect() as connection:
-            holds_data = connection.scalar(select(Agency.id).limit(1)) is not None
-            return [], frozenset(health.newest_keys(connection)) if holds_data else None
+            known = vault_keys.known_to(connection)
+            return [], known if known or connection.scalar(select(Agency.id).limit(1)) else None
     except SQLAlchemyError as error:
         return [f"The database can't be reached: {str(error.__cause__ or error).splitlines()[0]}"], None
     finally:
         engine.dispose()
 
 
-def _keys(config: Config, needed: frozenset[str] | None) -> list[str]:
+def _keys(config: Config, known: Known | None) -> list[str]:
     """What is wrong with the keys: read, never made. Before there is data they may be missing; the first start makes them."""
     folder = config.keys_path
     if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
         return [f"{folder} can't be read: run this as the user that Gatehouse runs as."]
-    loose = [path.name for path in (folder, *folder.glob("*.key")) if path.exists() and path.stat().st_mode & 0o077]
+    files = [folder, *folder.glob("*.key"), *folder.glob("*.next")]
+    loose = [path.name for path in files if path.exists() and path.stat().st_mode & 0o077]
     wrong = [f"Others can read {name} in {folder}: chmod 0700 the folder and 0600 the files." for name in loose]
-    for load_keys in (_vault_keys, _secret_key):
-        try:
-            wrong += load_keys(config, needed)
-        except KeysUnusable as error:
-            wrong.append(str(error))
-    return wrong
-
-
-def _vault_keys(config: Config, needed: frozenset[str] | None) -> list[str]:
-    if needed is None and not config.vault_keys and not any(config.keys_path.glob("vault-*.key")):
-        return []
-    keyring = load_keyring(config.keys_path, config.vault_keys, may_create=False)
-    return [health.KEY_MISSING] if (needed or frozenset()) - keyring.keys.keys() else []
-
-
-def _secret_key(config: Config, needed: frozenset[str] | None) -> list[str]:
-    if needed is not None or (config.keys_path / "secret.key").exists():
-        load_secret_key(config.keys_path, config.secret_key, may_create=False)
-    return []
+    keys = Keys(folder, config.vault_keys, config.secret_key)
+    keys.load()
+    vault_keys.tell(keys, known or [])
+    may_lack = known is None
+    if may_lack and not (config.vault_keys or any(folder.glob("vault-*.key"))):
+        return wrong + [problem for problem in [keys.unsigned] if problem and (folder / "secret.key").exists()]
+    if may_lack and not (config.secret_key or (folder / "secret.key").exists()):
+        return wrong + [problem for problem in keys.problems if problem != keys.unsigned]
+    return wrong + keys.problems
 
 
 def _say(settings: dict[str, str], wrong: list[str], *, as_json: bool) -> None:

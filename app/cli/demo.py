@@ -12,13 +12,13 @@ import waitress
 from flask import Flask
 from flask_migrate import upgrade
 
-from app import create_app
+from app import create_app, runtime
 from app.catalog import load
 from app.cli import demo_data, serving
 from app.config import ROOT, Config
-from app.database import across_tenants
 from app.sandbox import create_sandbox, demo_clients, rewrite
 from app.services import agencies
+from app.tenancy import across_tenants
 from app.web import demo as mailbox
 from app.worker import start_embedded
 
@@ -37,7 +37,7 @@ def command(*, reset: bool) -> None:
         shutil.rmtree(instance)
     app, sandbox = build(instance, port=port, sandbox_port=sandbox_port)
     with app.app_context():
-        upgrade()
+        migrate()
         with across_tenants("the demo's data is made once"):
             is_new = not agencies.exist()
         if is_new:
@@ -47,6 +47,12 @@ def command(*, reset: bool) -> None:
     introduction = demo_data.introduction(f"http://localhost:{port}", f"http://127.0.0.1:{sandbox_port}")
     serving.run(app, listeners, listening=lambda: click.echo(introduction), stopping=worker.ask_to_stop)
     worker.stop()
+
+
+def migrate() -> None:
+    """Bring the database to the newest schema, and write down the keys before there is a transaction that seals."""
+    upgrade()
+    runtime.current().keys.learn()
 
 
 def build(instance: Path, *, port: int, sandbox_port: int) -> tuple[Flask, Flask]:

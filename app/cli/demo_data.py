@@ -3,11 +3,12 @@
 from datetime import timedelta
 
 from app import clock
-from app.database import acting_for, transaction
+from app.database import transaction
 from app.models import Connection, Health, Role, Source, Staff, Workflow, Workspace
 from app.oauth.faults import Fault
-from app.services import agencies, connection_requests, members, secrets, sending, staff, workflows, workspaces
+from app.services import agencies, connection_requests, members, nodes, secrets, sending, staff, workflows, workspaces
 from app.services.agencies import NewAgency
+from app.tenancy import acting_for
 
 AGENCY = "Northwind Studio"
 OWNER, OWNER_EMAIL = "Maya Okafor", "maya@northwind.example"
@@ -64,7 +65,7 @@ def _workflow(workspace: Workspace, name: str, steps: tuple[Step, ...], *, by: S
     """A workflow whose nodes the client provides for; those that name a recipient are in the queue."""
     workflow = workflows.create(workspace, name, by=by)
     for app, action, recipient, note in steps:
-        node = workflows.add_node(workflow, app_key=app, action_key=action, by=by)
+        node = nodes.add(workflow, app_key=app, action_key=action, by=by)
         with transaction():
             node.slot.source = Source.CLIENT if recipient else None
         if recipient and len(node.slot.nodes) == 1:

@@ -6,6 +6,8 @@ from flask.cli import with_appcontext
 
 from app import runtime
 from app.cli import serving
+from app.database import share_clock
+from app.extensions import db
 from app.services import health
 from app.worker import start_embedded
 
@@ -19,8 +21,10 @@ def command(host: str, port: int, threads: int) -> None:
     """Serve until SIGTERM; requests and mail in flight are finished first."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - the way Flask names
     config = runtime.current().config
-    if wrong := health.problems():
+    if wrong := health.problems_of_database():
         raise click.ClickException(wrong[0])
+    serving.say_sealed()
+    share_clock(db.engine)
     welcome = serving.welcome()
     listeners = serving.listen(host, port, instead=lambda other: f"flask serve --port {other}")
     worker = start_embedded(app) if config.worker == "embedded" else None

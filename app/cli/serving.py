@@ -14,19 +14,26 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 
+from app import runtime
 from app.extensions import db
 from app.services import setup
 
-THREADS = 16
+THREADS = 32
 GRACE = 25.0  # seconds for requests in flight; the worker's run beside them
 
 
 def welcome() -> str:
     """What the console says to whoever is to set up an installation that nobody has; else nothing."""
-    needed = setup.is_needed()
+    needed = setup.is_needed() and not runtime.current().keys.unsigned
     code = setup.code() if needed else ""
     db.session.rollback()  # nothing of the start stays open for as long as it serves
     return f"Nobody has set it up yet. The set-up code is {code}" if needed else ""
+
+
+def say_sealed() -> None:
+    """Say on standard error why it serves without opening or storing secrets, if that is so."""
+    for problem in runtime.current().keys.problems:
+        click.echo(f"Sealed: {problem}", err=True)
 
 
 def listen(host: str, port: int, *, instead: Callable[[int], str]) -> list[socket.socket]:

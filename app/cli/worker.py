@@ -8,6 +8,9 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from app.cli import serving
+from app.database import share_clock
+from app.extensions import db
 from app.services import deliveries
 from app.worker import Worker
 
@@ -25,6 +28,8 @@ def command(*, once: bool, as_json: bool) -> None:
         signal.signal(number, lambda *_: worker.ask_to_stop())
     if not deliveries.mail_is_set_up():
         click.echo("GATEHOUSE_SMTP_URL is not set: mail stays in the outbox.", err=True)
+    serving.say_sealed()
+    share_clock(db.engine)
     clean = True
     if once:
         worker.run_once()

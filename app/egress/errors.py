@@ -16,4 +16,4 @@ class EgressRefused(EgressError):
 
 
 class EgressFailed(EgressError):
-    """We tried in vain: reason is resolve, connect, tls, timeout, connection, protocol, too_large, encoding or not_json."""
+    """We tried in vain: reason is busy, resolve, connect, tls, timeout, connection, protocol, too_large, encoding or not_json."""

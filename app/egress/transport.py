@@ -18,6 +18,7 @@ import httpcore2
 import httpx2
 
 from app.egress.addresses import Network, check_url, checked
+from app.egress.doors import Doors
 from app.egress.errors import EgressFailed, EgressRefused
 
 MAX_BODY = 1024 * 1024
@@ -65,6 +66,7 @@ class GuardedTransport(httpx2.BaseTransport):
             keepalive_expiry=5.0,
             network_backend=_Backend(allow, resolver),
         )
+        self._doors = Doors()
 
     def exchange(self, asked: httpx2.Request, deadline: float) -> httpx2.Response:
         """Send what is asked and read the whole answer within `deadline` seconds, connecting included."""
@@ -74,7 +76,7 @@ class GuardedTransport(httpx2.BaseTransport):
         under_way = _Exchange(until=time.monotonic() + deadline, plain=asked.url.scheme == "http")
         mark = _exchange.set(under_way)
         try:
-            with _own_errors():
+            with self._doors.through(asked.url.netloc.decode("ascii")), _own_errors():
                 return self._send(asked, under_way)
         finally:
             _exchange.reset(mark)
@@ -171,11 +173,17 @@ class _Stream(httpcore2.NetworkStream):
 
     def __init__(self, inner: httpcore2.NetworkStream) -> None:
         self._inner = inner
+        self._answered = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        return self._inner.read(max_bytes, _exchange.get().left())
+        received = self._inner.read(max_bytes, _exchange.get().left())
+        if not received and not self._answered:
+            raise EgressFailed("connection")  # hung up without a word, which is silence and no bad answer
+        self._answered = True
+        return received
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        self._answered = False
         for start in range(0, len(buffer), 16384):
             self._inner.write(buffer[start : start + 16384], _exchange.get().left())
 

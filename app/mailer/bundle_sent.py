@@ -1,24 +1,29 @@
 """The e-mail that asks a client to connect apps: its words and its looks."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import css_inline
 from babel import dates
 from flask import current_app, g
+from markupsafe import escape
 
 from app import links, runtime
-from app.catalog.schema import App
 from app.database import new_public_id
 from app.i18n import _, absolute, list_of, ngettext, select_locale, viewer_zone
 from app.mailer.message import Letter, Message
 from app.mailer.transports import host_name
 from app.mailer.transports import sender as default_sender
-from app.models import Agency, Bundle, Channel, ConnectionRequest
-from app.services import branding, bundle_mail, link_tokens, scopes
+from app.models import Channel
+from app.services import branding, bundle_mail, colours, link_tokens, outgoing
 from app.services.colours import Palette
+from app.services.outgoing import Outgoing
 
+# Stand where a mail differs from others like it, until it has been drawn; nobody can guess them, and so write them into one.
+RECIPIENT, URL = (f"{name}{secrets.token_hex(16)}" for name in ("recipient", "url"))
 # The tiles of static/theme.css (.gh-tone-1 to 8) as mail programs know colours: ground and ink, light then dark.
 TILES = (
     ("#fbe8e5", "#6a3633", "#402927", "#f6c2bd"),
@@ -33,10 +38,18 @@ TILES = (
 
 
 @dataclass(frozen=True)
+class Known:
+    """An app by what its tile needs."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Asked:
     """One app as the mail shows it."""
 
-    app: App
+    app: Known
     note: str
     permissions: tuple[str, ...]
     workflow: str
@@ -64,50 +77,62 @@ class Content:
         return list(dict.fromkeys(asked.workflow for asked in self.apps))
 
 
-def compose(bundle: Bundle, *, at: datetime) -> Message:
+def compose(bundle: Outgoing, *, at: datetime) -> Message:
     """The message for a bundle as it stands now; raises BadHeader where a name or address can't be written in one."""
-    agency = bundle_mail.agency_of(bundle)
     config = runtime.current().config
-    content = _content(bundle, agency)
-    with current_app.app_context():  # its own language and zone, whoever's turn it was before
-        g.locale, g.timezone = agency.locale, agency.timezone
-        subject, text, html = _rendered(content)
+    subject, text, html = _worded(bundle)
     letter = Letter(
         message_id=f"<{new_public_id()}@{host_name(config)}>",
         at=at,
-        sender_name=agency.sender_name,
-        sender=agency.sender_address or default_sender(config),
+        sender_name=bundle.sender_name,
+        sender=bundle.sender_address or default_sender(config),
         recipient=bundle.recipient,
-        reply_to=agency.support_email,
+        reply_to=bundle.support_email,
         subject=subject,
         text=text,
         html=html,
-        images={"logo": agency.logo} if agency.logo else {},
+        images={"logo": branding.logo_of(bundle.logo_digest)} if bundle.logo_digest else {},
     )
     return Message(letter)
 
 
-def _content(bundle: Bundle, agency: Agency) -> Content:
+def _worded(bundle: Outgoing) -> tuple[str, str, str]:
+    """Subject, text and HTML. What they have in common with the mails to others is drawn once for all of them."""
     by_link = bundle.channel is Channel.LINK
+    url = links.intake_url(link_tokens.of(bundle)) if by_link else links.portal_url()
+    subject, text, html = _drawn(_content(bundle), bundle.locale, bundle.timezone)
+    for mark, value in ((RECIPIENT, bundle.recipient), (URL, url)):
+        text, html = text.replace(mark, value), html.replace(mark, escape(value))
+    return subject, text, html
+
+
+def _content(bundle: Outgoing) -> Content:
     return Content(
-        agency=agency.name,
-        support_email=agency.support_email,
-        has_logo=agency.logo is not None,
-        brand=branding.palette(agency),
+        agency=bundle.agency,
+        support_email=bundle.support_email,
+        has_logo=bundle.logo_digest is not None,
+        brand=colours.palette(bundle.accent),
         person=bundle.sent_by,
-        workspace=bundle.workspace.name,
-        recipient=bundle.recipient,
-        by_link=by_link,
-        url=links.intake_url(link_tokens.of(bundle)) if by_link else links.portal_url(),
-        expires_at=bundle.expires_at,
-        apps=tuple(_asked(each) for each in bundle_mail.outstanding(bundle)),
+        workspace=bundle.workspace,
+        recipient=RECIPIENT,
+        by_link=bundle.channel is Channel.LINK,
+        url=URL,
+        expires_at=bundle.expires_at.replace(second=0, microsecond=0),
+        apps=tuple(_asked(each) for each in bundle_mail.asked(bundle)),
     )
 
 
-def _asked(asked: ConnectionRequest) -> Asked:
-    app = scopes.app_of(asked)
-    labels = (app.scope_label(scope) for scope in app.ordered(asked.sent_scopes or ()))
-    return Asked(app, asked.note, tuple(dict.fromkeys(labels)), asked.workflow.name)
+def _asked(asked: outgoing.Asked) -> Asked:
+    app = asked.app
+    labels = (app.scope_label(scope) for scope in app.ordered(asked.scopes))
+    return Asked(Known(app.key, app.name), asked.note, tuple(dict.fromkeys(labels)), asked.workflow)
+
+
+@lru_cache(maxsize=64)
+def _drawn(content: Content, locale: str, timezone: str) -> tuple[str, str, str]:
+    with current_app.app_context():  # its own language and zone, whoever's turn it was before
+        g.locale, g.timezone = locale, timezone
+        return _rendered(content)
 
 
 def _rendered(content: Content) -> tuple[str, str, str]:

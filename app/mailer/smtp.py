@@ -1,101 +1,24 @@
 """Flask-Mail's connection, hardened: verified certificates, no fallback to clear text, an end to every wait."""
 
-import io
 import re
 import smtplib
-import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 import flask_mail
 
 from app.config import SmtpServer
+from app.mailer.wire import Wire, nothing
 from app.services.claims import Failed
 
 PATIENCE, LIMIT = 30.0, 60.0  # seconds: for one step, and for one mail
+LEAVING = 421  # RFC 5321, section 3.8
+KEPT = 5.0  # seconds for a connection that was kept to show that it is still there
 BROKEN = frozenset({"dropped", "timeout", "tls"})  # after these a connection is of no use
-
-
-class Wire(smtplib.SMTP):
-    """SMTP whose every step, and all of them together, end in time, however slowly the server trickles."""
-
-    def __init__(
-        self, server: SmtpServer, context: ssl.SSLContext, *, name: str, patience: float, limit: float
-    ) -> None:
-        self._context = context
-        self._implicit = server.tls == "implicit"
-        self._patience = patience
-        self.allow(limit)
-        super().__init__(local_hostname=name, timeout=patience)
-        self._host = server.host
-        code, text = self.connect(server.host, server.port)
-        if code != 220:
-            self.close()
-            raise smtplib.SMTPConnectError(code, text)
-
-    def allow(self, seconds: float) -> None:
-        """Begin a new piece of work that must end within so many seconds."""
-        self._deadline = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """How long the next step may take; raises TimeoutError when the time for all of it is over."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return min(left, self._patience)
-
-    def _get_socket(self, host: str, port: int, _timeout: float) -> socket.socket:
-        error: OSError | None = None
-        for family, kind, protocol, _name, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            plain = socket.socket(family, kind, protocol)
-            try:
-                plain.settimeout(self.left())
-                plain.connect(address)
-                plain.settimeout(self.left())
-                return self._context.wrap_socket(plain, server_hostname=host) if self._implicit else plain
-            except OSError as failure:
-                plain.close()
-                error = failure
-        raise error or OSError("The name has no address.")
-
-    def send(self, text: Any) -> None:
-        if self.sock:
-            self.sock.settimeout(self.left())
-        super().send(text)
-
-    def getreply(self) -> tuple[int, bytes]:
-        if self.sock and self.file is None:
-            self.file = io.BufferedReader(_Reader(self.sock, self.left))
-        return super().getreply()
-
-    def encrypt(self) -> None:
-        """STARTTLS (RFC 3207), verified; raises where the server does not offer it."""
-        if self.sock:
-            self.sock.settimeout(self.left())
-        self.starttls(context=self._context)
-        self.ehlo_or_helo_if_needed()
-
-    def hand_over(self, message: bytes) -> tuple[int, bytes]:
-        """Send the message itself, after 354, and return what the server says to it (RFC 5321, section 4.1.1.4)."""
-        body = re.sub(rb"(?m)^\.", b"..", message)
-        self.send(body + (b"" if body.endswith(b"\r\n") else b"\r\n") + b".\r\n")
-        return self.getreply()
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, left: Callable[[], float]) -> None:
-        self._sock, self._left = sock, left
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(self._left())
-        return self._sock.recv_into(buffer)
 
 
 class Connection(flask_mail.Connection):
@@ -122,9 +45,11 @@ class Connection(flask_mail.Connection):
         mail.state = mail.init_mail(settings)
         super().__init__(mail)
         self.host: Wire | None = None
+        self._between = False  # the mail before is over, as the server said
         self._server, self._name = server, name
-        self._context = ssl.create_default_context(cafile=cafile)
-        self._patience, self._limit = patience, limit
+        # Reading every certificate that the system trusts takes as long as many mails.
+        self._context = None if server.tls == "none" else ssl.create_default_context(cafile=cafile)
+        self._patience, self._limit, self._until = patience, limit, 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +60,7 @@ class Connection(flask_mail.Connection):
         if self.host:
             with suppress(smtplib.SMTPException, OSError):
                 self.host.allow(2)  # all has been said: nobody waits long for a goodbye
+                # point: smtp.quitting
                 self.host.quit()
         self._hang_up()
 
@@ -143,21 +69,29 @@ class Connection(flask_mail.Connection):
         (recipient,) = message.send_to
         self.deliver(str(envelope_from or message.sender), str(recipient), message.as_bytes)
 
-    def deliver(self, sender: str, recipient: str, content: Callable[[], bytes]) -> None:
+    def deliver(
+        self, sender: str, recipient: str, content: Callable[[], bytes], *, waiting: Callable[[], None] = nothing
+    ) -> None:
         """Hand one mail over. `content` is called once the server has agreed to take it, and what it raises is passed on.
 
         Raises Failed, which says whether another try can help and whether the mail may have gone all the same.
         """
         try:
-            host = self._ready()
+            # point: smtp.connecting
+            host, answer = self._begun(sender, waiting)
+            _expect(answer, (250,), "sender", final=False)
             with _naming("dropped"):
-                _expect(host.mail(sender), 250, "sender", final=False)
-                _expect(host.rcpt(recipient), 250, "refused")
+                _expect(host.address(recipient), (250, 251), "refused")
+            # point: smtp.agreed
             message = content()
+            # point: smtp.transmitting
             with _naming("dropped"):
-                _expect(host.docmd("DATA"), 354, "rejected")
+                _expect(host.docmd("DATA"), (354,), "rejected")
+            # point: smtp.data
             with _naming("dropped", ambiguous=True):
-                _expect(host.hand_over(message), 250, "rejected")
+                _expect(host.hand_over(message), range(200, 300), "rejected", ambiguous=True)
+            self._between = True
+            # point: smtp.accepted
         except Failed as failure:
             if failure.error in BROKEN:
                 self._hang_up()
@@ -167,7 +101,7 @@ class Connection(flask_mail.Connection):
         """A connection up to where mail can be given: encrypted, verified, signed in."""
         server = self._server
         with _naming("unreachable", down=True):
-            host = Wire(server, self._context, name=self._name, patience=self._patience, limit=self._limit)
+            host = Wire(server, self._context, name=self._name, patience=self._patience, limit=self._left())
         try:
             with _naming("unreachable", down=True):
                 host.ehlo_or_helo_if_needed()
@@ -182,15 +116,42 @@ class Connection(flask_mail.Connection):
             raise
         return host
 
-    def _ready(self) -> Wire:
+    def _begun(self, sender: str, waiting: Callable[[], None]) -> tuple[Wire, tuple[int, bytes]]:
+        """A connection that was told the sender, and what it said: the one that was kept, if it is still there."""
+        self._until = time.monotonic() + self._limit
         if self.host:
-            self.host.allow(self._limit)
+            self.host.waiting = waiting
+            self.host.allow(min(KEPT, self._limit / 2))
             with suppress(Failed), _naming("dropped"):
-                _expect(self.host.rset(), 250, "dropped")  # still there, and nothing left of the mail before
-                return self.host
+                answer = self._renewed(self.host, sender)
+                self.host.allow(self._left())
+                return self.host, answer
             self._hang_up()
+        waiting()
+        host = self._ready()
+        # point: smtp.ready
+        host.waiting = waiting
+        with _naming("dropped"):
+            return host, host.begin(sender)
+
+    def _renewed(self, host: Wire, sender: str) -> tuple[int, bytes]:
+        """Begin another mail; raises Failed where the server leaves, or keeps something of the mail before."""
+        if not self._between:
+            _expect(host.rset(), (250,), "dropped")
+        self._between = False
+        answer = host.begin(sender)
+        if answer[0] == LEAVING:
+            raise Failed("dropped")
+        return answer
+
+    def _ready(self) -> Wire:
         self.host = self.configure_host()
+        self._between = False
         return self.host
+
+    def _left(self) -> float:
+        """What is left of the time for this mail."""
+        return self._until - time.monotonic()
 
     def _hang_up(self) -> None:
         if self.host:
@@ -200,28 +161,42 @@ class Connection(flask_mail.Connection):
 
 @contextmanager
 def _naming(error: str, *, ambiguous: bool = False, down: bool = False) -> Iterator[None]:
-    """Turn what goes wrong on the wire into Failed, called `error` unless more is known."""
+    """Turn what goes wrong on the wire into Failed, called `error` unless more is known; `down`: before any mail is concerned."""
     try:
         yield
-    except (OSError, smtplib.SMTPException) as cause:
-        name = error
-        if isinstance(cause, TimeoutError) or isinstance(cause.__context__, TimeoutError):
-            name = error if down else "timeout"
-        elif isinstance(cause, ssl.SSLError):
-            name = "tls"
-        detail = (
-            _figures(cause.smtp_code, cause.smtp_error) if isinstance(cause, smtplib.SMTPResponseException) else None
-        )
-        raise Failed(name, detail, ambiguous=ambiguous, down=down) from cause
+    except (OSError, smtplib.SMTPException, ValueError) as cause:  # ValueError: a challenge that is no base64, say
+        detail = _figures(cause.smtp_code, cause.smtp_error) if _is_answer(cause) else None
+        raise Failed(_name(cause, error, down=down), detail, ambiguous=ambiguous, down=down) from cause
 
 
-def _expect(answer: tuple[int, bytes], wanted: int, refusal: str, *, final: bool = True) -> None:
+def _is_answer(cause: Exception) -> TypeGuard[smtplib.SMTPResponseException]:
+    return isinstance(cause, smtplib.SMTPResponseException)
+
+
+def _name(cause: Exception, error: str, *, down: bool) -> str:
+    """Tell silence and a broken line from an answer: nobody is to look for a wrong password where a server only hangs."""
+    if isinstance(cause, TimeoutError) or isinstance(cause.__context__, TimeoutError):
+        return "unreachable" if down else "timeout"
+    if isinstance(cause, ssl.SSLError):
+        return "tls"
+    broken = isinstance(cause, OSError) and not isinstance(cause, smtplib.SMTPException)
+    passing = isinstance(cause, smtplib.SMTPAuthenticationError) and 400 <= cause.smtp_code <= 499
+    if down and (broken or passing or isinstance(cause, smtplib.SMTPServerDisconnected)):
+        return "unreachable"
+    return error
+
+
+def _expect(
+    answer: tuple[int, bytes], wanted: Container[int], refusal: str, *, final: bool = True, ambiguous: bool = False
+) -> None:
+    """Raise Failed for any other answer; `ambiguous`: one that is neither a yes nor a no leaves it open."""
     code, text = answer
-    if code == wanted:
+    if code in wanted:
         return
     if 500 <= code <= 599:
         raise Failed(refusal, _figures(code, text), permanent=final)
-    raise Failed("busy" if 400 <= code <= 499 else "dropped", _figures(code, text))
+    busy = 400 <= code <= 499
+    raise Failed("busy" if busy else "dropped", _figures(code, text), ambiguous=ambiguous and not busy)
 
 
 def _figures(code: int, text: bytes | str) -> str:

@@ -15,6 +15,7 @@ from flask import Flask, current_app
 from app import runtime
 from app.config import Config, SmtpServer
 from app.mailer.smtp import LIMIT, PATIENCE, Connection
+from app.mailer.wire import nothing
 
 EXTENSION = "gatehouse.transport"
 
@@ -22,8 +23,13 @@ EXTENSION = "gatehouse.transport"
 class Carrier(Protocol):
     """Takes mails one after the other."""
 
-    def deliver(self, sender: str, recipient: str, content: Callable[[], bytes]) -> None:
-        """Hand one mail over, calling `content` for its bytes at the last moment; raises Failed."""
+    def deliver(
+        self, sender: str, recipient: str, content: Callable[[], bytes], *, waiting: Callable[[], None] = nothing
+    ) -> None:
+        """Hand one mail over, calling `content` for its bytes at the last moment; raises Failed.
+
+        `waiting` is called, any number of times, before `content` where that may take a while.
+        """
 
 
 class Transport(Protocol):
@@ -67,8 +73,11 @@ class FolderTransport:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield self
 
-    def deliver(self, _sender: str, _recipient: str, content: Callable[[], bytes]) -> None:
+    def deliver(
+        self, _sender: str, _recipient: str, content: Callable[[], bytes], *, waiting: Callable[[], None] = nothing
+    ) -> None:
         """Write the mail's file."""
+        del waiting  # nothing to wait for
         message = content()
         path = self.path / f"{hashlib.sha256(message).hexdigest()[:32]}.eml"
         draft = path.with_suffix(f".{os.getpid()}")

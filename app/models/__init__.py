@@ -11,6 +11,7 @@ from app.models.oauth_client import OAuthClient
 from app.models.outbox import OutboxItem, OutboxState
 from app.models.recipient import Recipient
 from app.models.staff import Role, Staff, StaffSession
+from app.models.vault_key import Purpose, VaultKey
 from app.models.workflow import Node, Slot, Source, Workflow, WorkflowVersion
 from app.models.workspace import Member, Workspace
 
@@ -33,6 +34,7 @@ __all__ = [
     "OAuthClient",
     "OutboxItem",
     "OutboxState",
+    "Purpose",
     "Recipient",
     "Role",
     "Secret",
@@ -41,6 +43,7 @@ __all__ = [
     "Staff",
     "StaffSession",
     "Status",
+    "VaultKey",
     "Workflow",
     "WorkflowVersion",
     "Workspace",

@@ -4,7 +4,8 @@ from typing import Any
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import MaybeInWorkspace, Model, new_public_id
+from app.database import Model, new_public_id
+from app.tenancy import MaybeInWorkspace
 
 
 class AuditEvent(MaybeInWorkspace, Model):

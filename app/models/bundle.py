@@ -5,8 +5,9 @@ from sqlalchemy import Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import ForeignKey
 
-from app.database import InWorkspace, Model, enum_column, new_public_id
+from app.database import Model, enum_column, new_public_id
 from app.models.workspace import Workspace
+from app.tenancy import InWorkspace
 
 
 class Channel(StrEnum):
@@ -55,6 +56,13 @@ Index(
     Bundle.workspace_id,
     Bundle.recipient,
     unique=True,
+    sqlite_where=Bundle.closed_at.is_(None),
+    postgresql_where=Bundle.closed_at.is_(None),
+)
+Index(
+    "ix_bundle_open",
+    Bundle.agency_id,
+    Bundle.expires_at,
     sqlite_where=Bundle.closed_at.is_(None),
     postgresql_where=Bundle.closed_at.is_(None),
 )

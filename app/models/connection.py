@@ -5,7 +5,8 @@ from sqlalchemy import Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from sqlalchemy.schema import ForeignKey
 
-from app.database import MaybeInWorkspace, Model, enum_column, new_public_id
+from app.database import Model, enum_column, new_public_id
+from app.tenancy import MaybeInWorkspace
 
 
 class Health(StrEnum):
@@ -80,6 +81,8 @@ _IN_WORKSPACE, _ACCOUNT_WIDE = Connection.workspace_id.is_not(None), Connection.
 _KNOWN = Connection.external_id.is_not(None)
 _IDENTITY = (Connection.app_key, Connection.issuer, Connection.external_id)
 Index("ix_connection_account", Connection.issuer, Connection.external_id)
+Index("ix_connection_health", Connection.agency_id, Connection.health, Connection.updated_at)
+Index("ix_connection_app", Connection.workspace_id, Connection.app_key, Connection.health)
 _partial("uq_connection_name", Connection.workspace_id, Connection.app_key, Connection.name_key, where=_IN_WORKSPACE)
 _partial(
     "uq_connection_account_name", Connection.agency_id, Connection.app_key, Connection.name_key, where=_ACCOUNT_WIDE

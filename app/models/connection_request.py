@@ -5,11 +5,12 @@ from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import ForeignKey
 
-from app.database import InWorkspace, Model, enum_column, new_public_id
+from app.database import Model, enum_column, new_public_id
 from app.models.bundle import Bundle
 from app.models.connection import Connection
 from app.models.staff import Staff
 from app.models.workflow import Slot, Workflow
+from app.tenancy import InWorkspace
 
 
 class Status(StrEnum):
@@ -61,8 +62,8 @@ class ConnectionRequest(InWorkspace, Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
-    workflow_id: Mapped[int] = mapped_column(ForeignKey("workflow.id"), index=True)
-    slot_id: Mapped[int | None] = mapped_column(ForeignKey("slot.id", ondelete="SET NULL"), index=True)
+    workflow_id: Mapped[int] = mapped_column(ForeignKey("workflow.id"))
+    slot_id: Mapped[int | None] = mapped_column(ForeignKey("slot.id", ondelete="SET NULL"))
     bundle_id: Mapped[int | None] = mapped_column(ForeignKey("bundle.id"), index=True)
     connection_id: Mapped[int | None] = mapped_column(ForeignKey("connection.id"), index=True)
     app_key: Mapped[str] = mapped_column(String(60))
@@ -115,5 +116,29 @@ Index(
     sqlite_where=_MENDS,
     postgresql_where=_MENDS,
 )
-_OPEN = ConnectionRequest.status.in_([Status.PENDING, Status.DECLINED])
-Index("ix_connection_request_open", ConnectionRequest.agency_id, sqlite_where=_OPEN, postgresql_where=_OPEN)
+_NOTED = ConnectionRequest.notice.is_not(None)
+Index(
+    "ix_connection_request_notice",
+    ConnectionRequest.agency_id,
+    ConnectionRequest.notice,
+    sqlite_where=_NOTED,
+    postgresql_where=_NOTED,
+)
+# Pages cost what they show, however long the history is: by workflow and slot the latest first, by agency what is open.
+Index("ix_connection_request_workflow", ConnectionRequest.workflow_id, ConnectionRequest.id)
+Index(
+    "ix_connection_request_recipient",
+    ConnectionRequest.workflow_id,
+    ConnectionRequest.recipient,
+    ConnectionRequest.id,
+)
+Index("ix_connection_request_standing", ConnectionRequest.workflow_id, ConnectionRequest.status)
+Index("ix_connection_request_slot", ConnectionRequest.slot_id, ConnectionRequest.id)
+Index(
+    "ix_connection_request_status",
+    ConnectionRequest.agency_id,
+    ConnectionRequest.status,
+    ConnectionRequest.workspace_id,
+    ConnectionRequest.workflow_id,
+    ConnectionRequest.recipient,
+)

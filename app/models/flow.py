@@ -6,9 +6,10 @@ from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import ForeignKey
 
-from app.database import InWorkspace, Model, enum_column, new_public_id
+from app.database import Model, enum_column, new_public_id
 from app.models.bundle import Bundle
 from app.models.connection_request import ConnectionRequest
+from app.tenancy import InWorkspace
 
 
 class FlowStatus(StrEnum):

@@ -3,7 +3,8 @@ from datetime import datetime
 from sqlalchemy import LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Model, OwnedByAgency, new_public_id
+from app.database import Model, new_public_id
+from app.tenancy import OwnedByAgency
 
 
 class OAuthClient(OwnedByAgency, Model):

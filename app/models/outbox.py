@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy import Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Model, OwnedByAgency, enum_column
+from app.database import Model, enum_column
+from app.tenancy import OwnedByAgency
 
 
 class OutboxState(StrEnum):

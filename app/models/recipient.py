@@ -3,7 +3,8 @@ from datetime import datetime
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import InWorkspace, Model
+from app.database import Model
+from app.tenancy import InWorkspace
 
 
 class Recipient(InWorkspace, Model):

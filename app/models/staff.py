@@ -5,8 +5,9 @@ from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import ForeignKey
 
-from app.database import Model, StaffOfAgency, enum_column, new_public_id
+from app.database import Model, enum_column, new_public_id
 from app.models.agency import Agency
+from app.tenancy import StaffOfAgency
 
 
 class Role(StrEnum):

@@ -2,13 +2,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import String, UniqueConstraint
+from sqlalchemy import Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.schema import ForeignKey
 
-from app.database import InWorkspace, Model, enum_column, new_public_id
+from app.database import Model, enum_column, new_public_id
 from app.models.connection import Connection
 from app.models.workspace import Workspace
+from app.tenancy import InWorkspace
 
 
 class Source(StrEnum):
@@ -80,3 +81,7 @@ class Node(InWorkspace, Model):
 
     workflow: Mapped[Workflow] = relationship(back_populates="nodes")
     slot: Mapped[Slot] = relationship(back_populates="nodes")
+
+
+Index("ix_workflow_created", Workflow.workspace_id, Workflow.created_at)
+Index("ix_slot_standing", Slot.workspace_id, Slot.workflow_id, Slot.connection_id)

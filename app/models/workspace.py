@@ -3,7 +3,8 @@ from datetime import datetime
 from sqlalchemy import Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
-from app.database import ClientOfAgency, InWorkspace, Model, new_public_id
+from app.database import Model, new_public_id
+from app.tenancy import ClientOfAgency, InWorkspace
 
 
 class Workspace(ClientOfAgency, Model):

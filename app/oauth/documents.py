@@ -8,9 +8,9 @@ from collections import OrderedDict
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from app import egress
+from app import clock, egress
 from app.egress import Egress, EgressError
-from app.oauth.faults import Fault, OAuthError, of_egress, of_status
+from app.oauth.faults import Fault, OAuthError, of_egress, of_status, wait
 
 MAX_AGE = 3600.0
 MIN_AGE = 60.0  # a stranger's unknown key id makes us ask again at most this often
@@ -44,7 +44,8 @@ def _get(client: Egress, url: str) -> dict[str, Any]:
     except EgressError as error:
         raise OAuthError(of_egress(error)) from None
     if not answer.ok:
-        raise OAuthError(of_status(answer.status))
+        later = wait(answer.headers.get("Retry-After"), clock.now())
+        raise OAuthError(of_status(answer.status), retry_after=later)
     if not isinstance(document, dict):
         raise OAuthError(Fault.GARBAGE)
     return document

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import logging
+import math
+import re
+from collections.abc import Iterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from urllib.parse import quote, quote_plus
 
 from app.egress import EgressError, EgressFailed
 from app.vault import Masked
 
 LONGEST_TEXT = 200
 LONGEST_WAIT = 24 * 3600
-_SILENT = frozenset({"resolve", "connect", "tls", "timeout", "connection"})
+SHORTEST_INSIDE = 8  # characters of a secret that is looked for within base64
+_SILENT = frozenset({"busy", "resolve", "connect", "tls", "timeout", "connection"})
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +77,7 @@ def wait(header: str | None, at: datetime) -> int | None:
     if text.isascii() and text.isdigit():
         return min(int(text[:9]), LONGEST_WAIT)
     try:
-        seconds = int((parsedate_to_datetime(text) - at).total_seconds())
+        seconds = math.ceil((parsedate_to_datetime(text) - at).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0), LONGEST_WAIT)
@@ -85,5 +93,16 @@ def printable(text: object, hide: tuple[Masked | None, ...] = ()) -> str:
     said = str(text)[:65536]
     for secret in hide:
         if secret:
-            said = said.replace(secret.reveal(), str(secret))
+            forms = sorted(set(_forms(secret.reveal())), key=len, reverse=True)
+            said = re.sub("|".join(map(re.escape, forms)), str(secret), said, flags=re.IGNORECASE)
     return "".join(character if character.isprintable() else " " for character in said)[:LONGEST_TEXT]
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """How a secret looks in what a provider may echo: a form, a header, markup, JSON, or a dump of one of them."""
+    yield from (secret, quote(secret, safe=""), quote_plus(secret), quote(secret), html.escape(secret))
+    yield from (json.dumps(secret)[1:-1], secret.encode().hex())
+    if len(secret) >= SHORTEST_INSIDE:
+        for before in range(3):  # within something longer in base64 it begins at one of three places
+            inner = base64.b64encode(b" " * before + secret.encode()).rstrip(b"=")[4 if before else 0 : -1].decode()
+            yield from (inner, inner.translate(str.maketrans("+/", "-_")))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from app import egress
+from app import clock, egress
 from app.catalog import addresses
 from app.catalog.protocol import Body, ClientAuth, Revoke, RevokeAuth, RevokeStyle
 from app.catalog.schema import App
@@ -15,7 +15,7 @@ from app.errors import Refused
 from app.oauth import paths
 from app.oauth.client import ClientCredentials, basic, ways_of
 from app.oauth.endpoints import Endpoints
-from app.oauth.faults import note
+from app.oauth.faults import OAuthError, note, of_status, wait
 from app.vault import Masked
 
 _GONE = frozenset({"invalid_token", "invalid_grant", "token_revoked", "token_expired", "invalid_refresh_token"})
@@ -29,6 +29,10 @@ class RevokeOutcome(StrEnum):
     FAILED = "failed"
 
 
+class RevokeLater(OAuthError):
+    """The provider wants to be asked again later, after `retry_after` seconds."""
+
+
 def revoke(
     app: App,
     client: ClientCredentials,
@@ -38,7 +42,9 @@ def revoke(
     refresh_token: Masked | None,
     fields: Mapping[str, str],
 ) -> RevokeOutcome:
-    """Revoke a grant at its provider; `fields` hold what was typed and what was kept. Never raises for what a provider does.
+    """Revoke a grant at its provider; `fields` hold what was typed and what was kept.
+
+    Whatever the provider does is an outcome, but for a failure that says when to try again: RevokeLater.
 
     A token that the provider no longer knows counts as revoked (RFC 7009 2.2). Whether siblings would lose theirs too
     (`Revoke.breaks_siblings`) is for the caller to ask first.
@@ -59,6 +65,8 @@ def revoke(
         said = answer.body[:1024].decode("utf-8", "replace")
         hide = (access_token, refresh_token, client.client_secret)
         note("oauth.revoke_failed", app.key, said, hide=hide, status=answer.status)
+        if later := wait(answer.headers.get("Retry-After"), clock.now()):
+            raise RevokeLater(of_status(answer.status), retry_after=later)
     return outcome
 
 

@@ -11,11 +11,16 @@ from app.oauth.client import ways_of
 
 
 def granted(app: App, value: Any, asked: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the scopes that a token answer reports, spelt as they were asked; None if it reports none."""
+    """Return the scopes that a token answer reports, spelt as they were asked; None if it reports none.
+
+    Words that neither we nor the catalog know are left out: they would be asked for and shown to people the next time.
+    """
     reported = ways_of(app).reported
     if reported.scope_as is ScopeAs.NONE or not isinstance(value, str | list):
         return None
-    return app.ordered(sorted(reported.read(value, asked=asked)))
+    spelt = (*app.scopes, *asked, *reported.aliases, *reported.aliases.values(), *reported.implies)
+    known = {_plain(scope) for scope in (*spelt, *reported.covered(spelt))}
+    return app.ordered(sorted(scope for scope in reported.read(value, asked=asked) if _plain(scope) in known))
 
 
 def missing(required: Iterable[str], granted: Iterable[str] | None, app: App) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.database import across_tenants, transaction
+from app.database import transaction
 from app.errors import Conflict, Refused
 from app.extensions import db
 from app.i18n import _
@@ -18,6 +18,7 @@ from app.models import Agency, Role, Staff
 from app.services import addresses, audit, passwords, senders
 from app.services.audit import SYSTEM, Actor
 from app.services.staff import ADDRESS_TAKEN
+from app.tenancy import across_tenants
 
 SLUG_LENGTH = 50
 

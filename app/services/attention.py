@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, and_, func, select, union_all
 from sqlalchemy.orm import contains_eager, joinedload
 
 from app import clock
@@ -100,12 +100,12 @@ class Attention:
 
 def counts(agency: Agency) -> Counts:
     """How many things need attention, in one statement that reads no row of them."""
-    of_each = (
-        _broken(agency).with_only_columns(func.count(Connection.id)),
-        _stuck(agency, at=clock.now()).with_only_columns(func.count(ConnectionRequest.id)),
-        _undelivered(agency).with_only_columns(func.count(Bundle.id)),
-    )
-    return Counts(*db.session.execute(select(*(each.scalar_subquery() for each in of_each))).one())
+    broken = _broken(agency).with_only_columns(func.count(Connection.id)).scalar_subquery()
+    ways = _stuck_ways(agency, at=clock.now())
+    stuck = [way.with_only_columns(func.count(ConnectionRequest.id)).scalar_subquery() for way in ways]
+    undelivered = _undelivered(agency).with_only_columns(func.count(Bundle.id)).scalar_subquery()
+    row = db.session.execute(select(broken, undelivered, *stuck)).one()
+    return Counts(row[0], sum(row[2:]), row[1])
 
 
 def first_few(agency: Agency, known: Counts) -> Attention:
@@ -113,7 +113,7 @@ def first_few(agency: Agency, known: Counts) -> Attention:
     at = clock.now()
     return Attention(
         _brokens(paging.page(_broken(agency), Connection.updated_at, size=FEW).items) if known.broken else [],
-        _stucks(paging.page(_stuck(agency, at=at), ConnectionRequest.sent_at, size=FEW).items, at=at)
+        _stucks(paging.page(_stuck(agency, at=at, most=FEW + 1), ConnectionRequest.sent_at, size=FEW).items, at=at)
         if known.stuck
         else [],
         _mails(paging.page(_undelivered(agency), Bundle.sent_at, size=FEW).items) if known.undelivered else [],
@@ -146,25 +146,37 @@ def _broken(agency: Agency) -> Select[Connection]:
     return select(Connection).where(Connection.agency_id == agency.id, Connection.health == Health.ERROR)
 
 
-def _stuck(agency: Agency, *, at: datetime) -> Select[ConnectionRequest]:
-    """Declined, expired or without an OAuth client; what waits for a mail that failed is told with that mail."""
-    halted = or_(Bundle.expires_at <= at, ConnectionRequest.notice == Notice.UNCONFIGURED)
-    pending = and_(ConnectionRequest.status == Status.PENDING, halted, ~deliveries.failed())
+def _stuck(agency: Agency, *, at: datetime, most: int | None = None) -> Select[ConnectionRequest]:
+    """Declined, expired or without an OAuth client; what waits for a mail that failed is told with that mail.
+
+    All of them, or of each kind at least the `most` that were sent last.
+    """
+    latest = (ConnectionRequest.sent_at.desc(), ConnectionRequest.id.desc())
+    ways = [way.order_by(*latest).limit(most).subquery() for way in _stuck_ways(agency, at=at)]
     return (
         select(ConnectionRequest)
-        .join(ConnectionRequest.bundle)
-        .join(ConnectionRequest.workflow)
-        .join(Workflow.workspace)
-        .where(
-            ConnectionRequest.agency_id == agency.id,
-            or_(ConnectionRequest.status == Status.DECLINED, pending),
-            _IN_WORK,
-        )
+        .where(ConnectionRequest.id.in_(union_all(*(select(way.c.id) for way in ways))))
         .options(
-            contains_eager(ConnectionRequest.bundle),
-            contains_eager(ConnectionRequest.workflow).contains_eager(Workflow.workspace),
+            joinedload(ConnectionRequest.bundle),
+            joinedload(ConnectionRequest.workflow).joinedload(Workflow.workspace),
         )
     )
+
+
+def _stuck_ways(agency: Agency, *, at: datetime) -> tuple[Select[int], ...]:
+    """The ids of stuck requests: each kind apart, since each has an index of its own."""
+    asked = ConnectionRequest
+    found = (
+        select(asked.id)
+        .join(asked.bundle)
+        .join(asked.workflow)
+        .join(Workflow.workspace)
+        .where(asked.agency_id == agency.id, _IN_WORK)
+    )
+    pending = found.where(asked.status == Status.PENDING, ~deliveries.failed())
+    lapsed = and_(Bundle.agency_id == agency.id, Bundle.closed_at.is_(None), Bundle.expires_at <= at)
+    unfit = and_(asked.notice.is_not(None), asked.notice == Notice.UNCONFIGURED, Bundle.expires_at > at)
+    return found.where(asked.status == Status.DECLINED), pending.where(lapsed), pending.where(unfit)
 
 
 def _undelivered(agency: Agency) -> Select[Bundle]:

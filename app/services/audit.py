@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.database import OwnedByAgency
+from sqlalchemy import insert
+
+from app.database import CHANGED_OUTSIDE, in_transaction
 from app.extensions import db
 from app.models import AuditEvent, Staff
+from app.prepared import Prepared
+from app.tenancy import OwnedByAgency
 
 
 @dataclass(frozen=True)
@@ -33,19 +37,37 @@ def actor_of(by: Staff | Actor) -> Actor:
 def record(act: str, subject: Any, *, by: Staff | Actor, at: datetime, **data: Any) -> None:
     """Write that `act` (`noun.verb`) was done to the subject, a row of an agency or the agency itself. Data holds names, ids and numbers, never a secret or a link."""
     actor = actor_of(by)
-    session = db.session()
-    kind = type(subject).__name__
-    session.add(
-        AuditEvent(
-            agency_id=subject.agency_id if isinstance(subject, OwnedByAgency) else subject.id,
-            workspace_id=getattr(subject, "workspace_id", None),
-            at=at,
-            type=act,
-            actor_kind=actor.kind,
-            actor=actor.name,
-            address=session.info.get("address"),
-            subject_kind="".join(f"_{c.lower()}" if c.isupper() else c for c in kind).lstrip("_"),
-            subject=subject.public_id,
-            data=data,
-        )
+    if not in_transaction():
+        raise RuntimeError(CHANGED_OUTSIDE)
+    info = db.session().info
+    of, agency_id = (subject, info["tenant"].agency_id) if isinstance(subject, Subject) else _subject(subject)
+    _RECORD(
+        agency_id=agency_id,
+        workspace_id=of.workspace_id,
+        at=at,
+        type=act,
+        actor_kind=actor.kind,
+        actor=actor.name,
+        address=info.get("address"),
+        subject_kind=of.kind,
+        subject=of.public_id,
+        data=data,
     )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What something was done to, where its row is not at hand."""
+
+    kind: str
+    public_id: str
+    workspace_id: int | None
+
+
+_RECORD = Prepared(insert(AuditEvent))
+
+
+def _subject(row: Any) -> tuple[Subject, int]:
+    kind = "".join(f"_{c.lower()}" if c.isupper() else c for c in type(row).__name__).lstrip("_")
+    agency_id = row.agency_id if isinstance(row, OwnedByAgency) else row.id
+    return Subject(kind, row.public_id, getattr(row, "workspace_id", None)), agency_id

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
-from sqlalchemy.orm import contains_eager, joinedload
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.orm import aliased, contains_eager, joinedload
 
 from app.catalog.schema import App
 from app.extensions import db
@@ -82,8 +82,8 @@ def view(workflow: Workflow, *, at: datetime, after: str | None = None, before: 
         _members(workflow, addresses),
     )
     groups = [_group(to, [row for row in found if row.asked.recipient == to], facts) for to in recipients]
-    queued, moving = _counts(workflow, at=at)
-    return Board(groups, queued, sending.preview(workflow), bool(moving), page.newer, page.older)
+    waiting = sending.waiting(workflow)
+    return Board(groups, waiting.requests, waiting.preview, _is_moving(workflow, at=at), page.newer, page.older)
 
 
 @dataclass(frozen=True)
@@ -94,26 +94,34 @@ class _Facts:
     members: set[str]
 
 
-def _shown(workflow: Workflow) -> ColumnElement[bool]:
-    """Every request but those cancelled ones that there is nothing to ask again of; its slot is joined."""
-    return and_(asked_for.workflow_id == workflow.id, or_(asked_for.status != Status.CANCELLED, _open_again(workflow)))
+def _shown(workflow: Workflow, asked: type[ConnectionRequest] = asked_for) -> ColumnElement[bool]:
+    """Every request but those cancelled ones that there is nothing to ask again of."""
+    open_again = and_(_is_latest(asked), _slot_waits(asked))
+    return and_(asked.workflow_id == workflow.id, or_(asked.status != Status.CANCELLED, open_again))
 
 
-def _open_again(workflow: Workflow) -> ColumnElement[bool]:
+def _slot_waits(asked: type[ConnectionRequest]) -> ColumnElement[bool]:
     by_client = or_(Slot.source.is_(None), Slot.source == Source.CLIENT)
-    return and_(Slot.connection_id.is_(None), by_client, _is_latest(workflow))
+    waits = select(Slot.id).where(Slot.id == asked.slot_id, Slot.connection_id.is_(None), by_client)
+    return waits.correlate(asked).exists()
 
 
-def _is_latest(workflow: Workflow) -> ColumnElement[bool]:
+def _is_latest(asked: type[ConnectionRequest]) -> ColumnElement[bool]:
     """Whether no other request came after it for the same slot."""
-    latest = select(func.max(asked_for.id)).where(asked_for.workflow_id == workflow.id, asked_for.slot_id.is_not(None))
-    return asked_for.id.in_(latest.group_by(asked_for.slot_id))
+    later = aliased(ConnectionRequest)
+    came = select(later.id).where(later.slot_id == asked.slot_id, later.id > asked.id).correlate(asked)
+    return and_(asked.slot_id.is_not(None), ~came.exists())
 
 
 def _recipients(workflow: Workflow, *, after: str | None, before: str | None) -> Page[ConnectionRequest]:
-    """The first request to each recipient, which stands for them; the latest asked first."""
-    first = select(func.min(asked_for.id)).outerjoin(asked_for.slot).where(_shown(workflow))
-    firsts = select(asked_for).where(asked_for.id.in_(first.group_by(asked_for.recipient)))
+    """The first request to each recipient, which stands for them; the latest asked first.
+
+    Each is found by looking back for one before it, so that a page costs what it shows, not what was ever asked.
+    """
+    earlier = aliased(ConnectionRequest)
+    first = select(earlier.id).where(_shown(workflow, earlier), earlier.recipient == asked_for.recipient)
+    first_id = first.order_by(earlier.id).limit(1).correlate(asked_for).scalar_subquery()
+    firsts = select(asked_for).where(_shown(workflow), asked_for.id == first_id)
     return paging.page(firsts, asked_for.id, after=after, before=before, size=PAGE)
 
 
@@ -125,13 +133,13 @@ class _Found:
 
 def _requests(workflow: Workflow, recipients: Sequence[str]) -> list[_Found]:
     statement = (
-        select(asked_for, _is_latest(workflow))
+        select(asked_for, _is_latest(asked_for))
         .outerjoin(asked_for.slot)
         .where(_shown(workflow), asked_for.recipient.in_(recipients))
-        .order_by(asked_for.id)
         .options(joinedload(asked_for.bundle), joinedload(asked_for.connection), contains_eager(asked_for.slot))
     )
-    return [_Found(row[0], bool(row[1])) for row in db.session.execute(statement)]
+    found = [_Found(row[0], bool(row[1])) for row in db.session.execute(statement)]
+    return sorted(found, key=lambda row: row.asked.id)  # not by the database, which would then read all by their ids
 
 
 def _members(workflow: Workflow, recipients: Sequence[str]) -> set[str]:
@@ -144,18 +152,15 @@ def _members(workflow: Workflow, recipients: Sequence[str]) -> set[str]:
     )
 
 
-def _counts(workflow: Workflow, *, at: datetime) -> tuple[int, int]:
-    """How many are queued, and how many may change without anybody here."""
-    lives = and_(asked_for.status == Status.DECLINED, Bundle.closed_at.is_(None), Bundle.expires_at > at)
-    row = db.session.execute(
-        select(
-            func.coalesce(func.sum(case((asked_for.status == Status.QUEUED, 1), else_=0)), 0),
-            func.coalesce(func.sum(case((or_(asked_for.status == Status.PENDING, lives), 1), else_=0)), 0),
-        )
-        .outerjoin(Bundle, Bundle.id == asked_for.bundle_id)
-        .where(asked_for.workflow_id == workflow.id)
-    ).one()
-    return int(row[0]), int(row[1])
+def _is_moving(workflow: Workflow, *, at: datetime) -> bool:
+    """Whether anything may change without anybody here."""
+    found = (
+        select(asked_for.id)
+        .join(Bundle, Bundle.id == asked_for.bundle_id)
+        .where(asked_for.workflow_id == workflow.id, asked_for.status.in_([Status.PENDING, Status.DECLINED]))
+        .where(or_(asked_for.status == Status.PENDING, and_(Bundle.closed_at.is_(None), Bundle.expires_at > at)))
+    )
+    return db.session.scalar(found.limit(1)) is not None
 
 
 def _group(recipient: str, found: Sequence[_Found], facts: _Facts) -> Group:

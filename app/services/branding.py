@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
 from app import clock
-from app.database import transaction
+from app.database import lock, transaction
 from app.errors import NotFound, Refused
 from app.extensions import db
 from app.i18n import _
@@ -101,6 +101,7 @@ def save(
     elif remove_logo:
         values |= {"logo": None, "logo_digest": None}
     with transaction():
+        lock(agency)
         changed = [key for key, value in values.items() if key != "logo" and getattr(agency, key) != value]
         if not changed:
             return

@@ -2,25 +2,41 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, exists, func, or_, select, update
 
+from app import clock
 from app.database import transaction
 from app.extensions import db
 from app.models import Bundle, Channel, ConnectionRequest, Member, Recipient, Staff, Status, Workspace
+from app.prepared import Prepared
 from app.services import link_tokens, outbox
 
 RESEND_WAIT = timedelta(minutes=5)
 
+_THIS = Workspace.id == bindparam("workspace")
+_LOCK = Prepared(select(Workspace.id).where(_THIS).with_for_update(key_share=True))
+_TOUCH = Prepared(update(Workspace).where(_THIS).values(active_at=bindparam("at")))
+_UNSETTLED = or_(ConnectionRequest.status == Status.PENDING, ConnectionRequest.status == Status.DECLINED)
+_LEFT = select(ConnectionRequest.id).where(ConnectionRequest.bundle_id == Bundle.id, _UNSETTLED)
+_OPEN = (Bundle.id == bindparam("bundle"), Bundle.closed_at.is_(None), ~exists(_LEFT))
+_CLOSE = Prepared(update(Bundle).where(*_OPEN).values(closed_at=bindparam("at")))
+
 
 def lock(workspace_id: int) -> None:
     """Make what is sent, settled or moved in one workspace happen one after the other, until the transaction ends."""
-    db.session.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update(key_share=True))
+    _LOCK(workspace=workspace_id)
+
+
+def turn(workspace_id: int) -> None:
+    """Wait for one's turn in a workspace; what was read before it came is read anew."""
+    lock(workspace_id)
+    db.session.flush()
+    db.session.expire_all()
 
 
 def touch(workspace_id: int, *, at: datetime) -> None:
     """Note that something was done in a workspace."""
-    touched = update(Workspace).where(Workspace.id == workspace_id).values(active_at=at)
-    db.session.execute(touched.execution_options(synchronize_session=False))
+    _TOUCH(workspace=workspace_id, at=at)
 
 
 def channel_for(workspace_id: int, recipient: str) -> Channel:
@@ -53,6 +69,7 @@ def mint(workspace: Workspace, recipient: str, *, by: Staff, at: datetime) -> Bu
         bundle = open_for(workspace.id, recipient, at=at)
         epoch = bundle.epoch + 1 if bundle else 1
         whose = {"agency_id": workspace.agency_id, "workspace_id": workspace.id, "recipient": recipient}
+        # point: link.drawn
         nonce, token = link_tokens.draw(epoch=epoch, **whose)  # type: ignore[arg-type]
         link = {
             "channel": channel,
@@ -93,11 +110,12 @@ def mail(bundle: Bundle, *, at: datetime) -> None:
         bundle=bundle.id,
         epoch=bundle.epoch,
     )
+    # point: mail.queued
     known = db.session.scalar(
         select(Recipient).where(Recipient.workspace_id == bundle.workspace_id, Recipient.email == bundle.recipient)
     )
     if known:
-        known.mailed_at = at
+        known.mailed_at = max(known.mailed_at, at)  # one that waited longer for the lock read its clock earlier
     else:
         db.session.add(
             Recipient(
@@ -107,6 +125,11 @@ def mail(bundle: Bundle, *, at: datetime) -> None:
     db.session.flush()
 
 
+def after_wait(mailed_at: datetime) -> datetime:
+    """When somebody who was mailed at a moment may be mailed again: five minutes later, though the clock be set ahead."""
+    return mailed_at + RESEND_WAIT + clock.lead(mailed_at)
+
+
 def resend_available_at(workspace_id: int, recipients: list[str]) -> dict[str, datetime]:
     """When each recipient may be mailed again, by address."""
     rows = db.session.execute(
@@ -114,7 +137,7 @@ def resend_available_at(workspace_id: int, recipients: list[str]) -> dict[str, d
             Recipient.workspace_id == workspace_id, Recipient.email.in_(recipients)
         )
     )
-    return {email: mailed_at + RESEND_WAIT for email, mailed_at in rows}
+    return {email: after_wait(mailed_at) for email, mailed_at in rows}
 
 
 def close_if_settled(bundle: Bundle | None, *, at: datetime) -> bool:
@@ -125,6 +148,11 @@ def close_if_settled(bundle: Bundle | None, *, at: datetime) -> bool:
         update(Bundle).where(Bundle.id == bundle.id, Bundle.closed_at.is_(None)).values(closed_at=at)
     )
     return closed.rowcount == 1  # type: ignore[attr-defined,no-any-return]
+
+
+def close_settled(bundle_id: int, *, at: datetime) -> None:
+    """What `close_if_settled` does, in one statement."""
+    _CLOSE(bundle=bundle_id, at=at)
 
 
 def _count(bundle: Bundle, *statuses: Status) -> int:

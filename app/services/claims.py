@@ -5,28 +5,41 @@ Each claim raises the row's `fence`; who holds an older one can settle nothing a
 
 import secrets
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, or_, select, tuple_, update
 
 from app.database import transaction
 from app.extensions import db
 from app.models import OutboxItem, OutboxState
-from app.services.outbox import BATCH, WAITING
+from app.prepared import Prepared
+from app.services.outbox import BATCH, IS_OPEN, WAITING
 
 LEASE = timedelta(seconds=90)
 MOST_ATTEMPTS = 20
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=6)  # twenty attempts take three days
 IN_HAND = (OutboxState.CLAIMED, OutboxState.TRANSMITTING)
 AS_TOLD = {"synchronize_session": False}
+COLUMNS = (  # of what is claimed; message_id itself, since SQLite 3.40 answers IS NOT NULL wrongly in RETURNING
+    OutboxItem.id,
+    OutboxItem.kind,
+    OutboxItem.key,
+    OutboxItem.agency_id,
+    OutboxItem.payload,
+    OutboxItem.attempts,
+    OutboxItem.fence,
+    OutboxItem.message_id,
+)
 
 
 class Failed(Exception):
     """An attempt failed; `error` is a code of ours, `detail` figures alone, never text from outside.
 
-    `permanent` ends it; `ambiguous`: it may have taken effect all the same; `down`: others would fail alike just now.
+    `permanent` ends it; `ambiguous`: it may have taken effect all the same; `down`: others would fail alike just now;
+    `later`: for how many seconds it is not to be tried again, where the other side said so.
     """
 
     def __init__(
@@ -37,10 +50,12 @@ class Failed(Exception):
         permanent: bool = False,
         ambiguous: bool = False,
         down: bool = False,
+        later: int = 0,
     ) -> None:
         super().__init__(error)
         self.error, self.detail = error, detail
         self.permanent, self.ambiguous, self.down = permanent, ambiguous, down
+        self.later = timedelta(seconds=later)
 
 
 class Postponed(Exception):
@@ -61,7 +76,10 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class Claimed:
-    """A row in a worker's hands; `started` says that an earlier attempt may have left something outside."""
+    """A row in a worker's hands; `started` says that an earlier attempt may have left something outside.
+
+    `seen` is for what its kind has looked up of it, so that nobody asks twice.
+    """
 
     id: int
     kind: str
@@ -71,11 +89,13 @@ class Claimed:
     attempts: int
     fence: int
     started: bool
+    seen: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def is_due(kinds: Collection[str], *, at: datetime) -> bool:
     """Whether `claim` would find anything: a cheap read, for those who ask every second."""
-    return db.session.scalar(select(OutboxItem.id).where(_due(kinds, at)).limit(1)) is not None
+    found = select(OutboxItem.id).where(_due(kinds, at)).order_by(OutboxItem.due_at).limit(1)
+    return db.session.scalar(found) is not None
 
 
 def claim(kinds: Collection[str], *, at: datetime, limit: int = BATCH) -> list[Claimed]:
@@ -93,14 +113,16 @@ def claim(kinds: Collection[str], *, at: datetime, limit: int = BATCH) -> list[C
         update(row)
         .where(row.id.in_(select(due.c.id)))
         .values(state=OutboxState.CLAIMED, fence=row.fence + 1, leased_until=at + LEASE)
-        .returning(row.id, row.kind, row.key, row.agency_id, row.payload, row.attempts, row.fence, row.message_id)
-    )  # message_id itself: SQLite 3.40 answers IS NOT NULL wrongly in RETURNING
+        .returning(*COLUMNS)
+    )
     with transaction() as session:
         rows = session.execute(taken, execution_options=AS_TOLD).all()
-    return sorted(map(_claimed, rows), key=lambda item: item.id)
+        # point: claim.written
+    return sorted(map(claimed, rows), key=lambda item: item.id)
 
 
-def _claimed(row: Any) -> Claimed:
+def claimed(row: Any) -> Claimed:
+    """A row of `COLUMNS` as what a worker holds."""
     columns = (row.id, row.kind, row.key, row.agency_id, row.payload, row.attempts, row.fence)
     return Claimed(*columns, started=row.message_id is not None)
 
@@ -108,7 +130,18 @@ def _claimed(row: Any) -> Claimed:
 def _due(kinds: Collection[str], at: datetime) -> ColumnElement[bool]:
     # What nobody put off is due whatever this machine's clock says.
     fresh = and_(OutboxItem.attempts == 0, OutboxItem.error.is_(None), OutboxItem.due_at <= OutboxItem.created_at)
-    return and_(OutboxItem.kind.in_(kinds), OutboxItem.state.in_(WAITING), or_(OutboxItem.due_at <= at, fresh))
+    waits = and_(IS_OPEN, OutboxItem.state.in_(WAITING))
+    return and_(OutboxItem.kind.in_(kinds), waits, or_(OutboxItem.due_at <= at, fresh))
+
+
+@cache
+def _mine(names: tuple[str, ...]) -> Prepared:
+    """A change of these columns of a row that is still in the hands of who holds this fence."""
+    columns = OutboxItem.__table__.c
+    changed = {name: bindparam(f"to_{name}", type_=columns[name].type) for name in names}
+    still = or_(*(OutboxItem.state == state for state in IN_HAND))
+    row = update(OutboxItem).where(OutboxItem.id == bindparam("row_id"), OutboxItem.fence == bindparam("held"), still)
+    return Prepared(row.values(changed))
 
 
 # ── Settling ─────────────────────────────────────────────────────────────────
@@ -132,7 +165,7 @@ def fail(item: Claimed, failure: Failed, *, at: datetime, hold: bool = False) ->
         item,
         state=state,
         attempts=attempts,
-        due_at=at + wait(attempts),
+        due_at=at + max(wait(attempts), failure.later),
         finished_at=None if state is OutboxState.RETRY else at,
         error="uncertain" if state is OutboxState.HELD else failure.error,
         error_detail=failure.detail,
@@ -159,10 +192,10 @@ def postpone(item: Claimed, *, until: datetime, error: str) -> None:
 
 
 def _settle(item: Claimed, **values: Any) -> None:
-    mine = (OutboxItem.id == item.id, OutboxItem.fence == item.fence, OutboxItem.state.in_(IN_HAND))
-    statement = update(OutboxItem).where(*mine).values({"leased_until": None, **values})
-    with transaction() as session:
-        if session.execute(statement, execution_options=AS_TOLD).rowcount != 1:  # type: ignore[attr-defined]
+    with transaction():
+        values = {"leased_until": None, **values}
+        given = {f"to_{name}": value for name, value in values.items()}
+        if _mine(tuple(values))(row_id=item.id, held=item.fence, **given).rowcount != 1:
             raise LeaseLost
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Boolean, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
@@ -16,8 +16,10 @@ from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.i18n import _, lazy_gettext
 from app.models import Agency, Bundle, Connection, ConnectionRequest, Kind, Slot, Source, Staff, Status
+from app.prepared import Prepared, Row
 from app.services import addresses, audit, bundles, oauth_clients, scopes
 from app.services.audit import Actor
+from app.services.secrets import Kept
 
 NOT_OAUTH = "OAuth provider on this request is not configured for OAuth2."
 STEP_IS_GONE = lazy_gettext("The step that this was for is no longer there.")
@@ -31,6 +33,25 @@ FROM: dict[Status, frozenset[Status]] = {
     Status.REVOKED: frozenset({Status.FULFILLED}),
     Status.QUEUED: frozenset(),
 }
+
+
+_FULFIL = Prepared(
+    update(ConnectionRequest)
+    .where(
+        ConnectionRequest.id == bindparam("asked"),
+        or_(*(ConnectionRequest.status == status for status in FROM[Status.FULFILLED])),
+    )
+    .values(
+        status=Status.FULFILLED,
+        transition=ConnectionRequest.transition + 1,
+        settled_at=bindparam("at"),
+        connection_id=bindparam("connection"),
+        other_account=or_(ConnectionRequest.other_account, bindparam("other", type_=Boolean)),
+        notice=None,
+        granted_scopes=None,
+    )
+)
+_FILL = Prepared(update(Slot).where(Slot.id == bindparam("slot")).values(connection_id=bindparam("connection")))
 
 
 def get(agency: Agency, public_id: str) -> ConnectionRequest:
@@ -74,7 +95,7 @@ def queue(slot: Slot, *, recipient: str, note: str = "", expected_account: str =
     slot_id, workspace_id = slot.id, slot.workspace_id
     try:
         with transaction() as session:
-            bundles.lock(workspace_id)
+            bundles.turn(workspace_id)
             if session.get(Slot, slot_id, populate_existing=True) is None:
                 raise Conflict(str(STEP_IS_GONE))
             if slot.workflow.archived_at or slot.workflow.workspace.archived_at:
@@ -128,7 +149,7 @@ def cancel(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
     at = clock.now()
     with transaction():
         asked = get(agency, public_id)
-        bundles.lock(asked.workspace_id)
+        bundles.turn(asked.workspace_id)
         withdraw(asked, by=by, at=at)
     return asked
 
@@ -169,7 +190,7 @@ def decline(asked: ConnectionRequest, *, reason: str) -> None:
     at, bundle_id = clock.now(), asked.bundle_id
     reason = addresses.clean_text(reason, field="reason", most=NOTE_LENGTH)
     with transaction():
-        bundles.lock(asked.workspace_id)
+        bundles.turn(asked.workspace_id)
         db.session.refresh(asked)
         if asked.bundle_id != bundle_id:
             raise Conflict(_("This request has gone to somebody else meanwhile."))
@@ -181,24 +202,37 @@ def decline(asked: ConnectionRequest, *, reason: str) -> None:
             raise Conflict(_("This request is already settled."))
 
 
-def fulfil(asked: ConnectionRequest, connection: Connection, *, generation: int, at: datetime, by: Actor) -> bool:
+def fulfil(
+    asked: ConnectionRequest | Row,
+    connection: Connection | Row | Kept,
+    *,
+    generation: int,
+    at: datetime,
+    by: Actor,
+    other_account: bool = False,
+) -> bool:
     """Settle a request with the connection that was made for it; false when it was withdrawn or settled meanwhile.
 
     Within a transaction that holds the workspace's lock.
     """
     if asked.generation != generation:
         return False
-    values: dict[str, Any] = {"settled_at": at, "connection_id": connection.id, "notice": None, "granted_scopes": None}
-    if not moved(asked, to=Status.FULFILLED, **values):
+    done = _FULFIL(asked=asked.id, connection=connection.id, other=other_account, at=at)
+    if done.rowcount != 1:
         return False
-    if asked.slot is not None:
-        asked.slot.connection_id = connection.id
-    db.session.flush()
-    bundles.close_if_settled(asked.bundle, at=at)
+    # point: request.moved
+    if asked.slot_id is not None:
+        _FILL(slot=asked.slot_id, connection=connection.id)
+    # point: slot.filled
+    if asked.bundle_id is not None:
+        bundles.close_settled(asked.bundle_id, at=at)
     bundles.touch(asked.workspace_id, at=at)
-    audit.record(
-        "request.fulfilled", asked, by=by, at=at, app=asked.app_key, connection=connection.public_id, kind=asked.kind
-    )
+    subject = audit.Subject("connection_request", asked.public_id, asked.workspace_id)
+    told = {"app": asked.app_key, "connection": connection.public_id}
+    audit.record("request.fulfilled", subject, by=by, at=at, **told, kind=asked.kind)
+    if other_account:
+        audit.record("request.other_account", subject, by=by, at=at, app=asked.app_key, account=connection.account)
+    db.session.expire_all()
     return True
 
 
@@ -237,7 +271,7 @@ def unsettled_for(slot: Slot) -> Sequence[ConnectionRequest]:
     ).all()
 
 
-def in_bundle(bundle: Bundle, public_id: str) -> ConnectionRequest:
+def in_bundle(bundle: Bundle | Row, public_id: str) -> ConnectionRequest:
     """The request of that id within a bundle, for the client's page; NotFound."""
     found = db.session.scalar(
         select(ConnectionRequest).where(

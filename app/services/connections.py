@@ -3,21 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, String, bindparam, func, select
 from sqlalchemy.orm import joinedload, selectinload
 
 from app.catalog.schema import App
-from app.database import across_tenants
 from app.extensions import db
 from app.i18n import _
-from app.models import Connection, Flow, Health, Slot
+from app.models import Connection, Health, Slot
 from app.oauth import scopes as protocol
 from app.oauth.faults import Fault, OAuthError
 from app.oauth.identify import Identity
 from app.oauth.token import Token
+from app.prepared import Prepared, Row
 from app.services import audit, scopes, secrets
 from app.services.audit import Actor
+from app.services.secrets import Kept
+from app.tenancy import across_tenants
+from app.vault import Masked, VaultError
 
 
 class Narrower(Exception):
@@ -38,7 +42,7 @@ class Grant:
     fault: OAuthError | None = None  # why the account could not be told
 
 
-def store(flow: Flow, app: App, grant: Grant, *, at: datetime) -> Connection:
+def store(flow: Row, app: App, grant: Grant, *, at: datetime) -> Connection | Kept:
     """Keep a grant as the connection of its account: a new one, or the one this workspace has of it. Raises Narrower.
 
     Within a transaction that holds the workspace's lock.
@@ -46,44 +50,46 @@ def store(flow: Flow, app: App, grant: Grant, *, at: datetime) -> Connection:
     identity = grant.identity
     if identity is None:
         raise ValueError("A grant whose account is not known makes no connection.")
-    connection = _of_account(flow, identity)
-    is_new = connection is None
-    if connection is None:
-        connection = _new(flow, app, identity, at=at)
-    elif lacking := protocol.missing(needed_of(connection), grant.scopes, app):
+    account = {"app": flow.app_key, "by": identity.issuer, "named": identity.id}
+    known = _OF_ACCOUNT(workspace=flow.workspace_id, **account).scalar()
+    # point: connection.found
+    brought = {
+        "health": Health.ACTIVE,  # the identity is proof
+        "owner_email": flow.recipient,
+        "oauth_client": flow.oauth_client,
+        "endpoints": flow.endpoints,
+        "fields": flow.fields,
+        "kept": {**grant.token.kept, **identity.kept},
+        "scopes": list(grant.scopes),
+        "expires_at": grant.token.expires_at,
+    }
+    kept: Connection | Kept
+    if known is None:
+        kept = _new(flow, app, identity, grant.token, brought, at=at)
+    else:
+        kept = _renew(known, app, grant, brought, at=at)
+    # point: secret.kept
+    subject = audit.Subject("connection", kept.public_id, flow.workspace_id)
+    told = {"app": app.key, "account": kept.account, "scopes": brought["scopes"]}
+    act = "connection.created" if known is None else "connection.updated"
+    audit.record(act, subject, by=Actor.client(flow.recipient), at=at, **told)
+    return kept
+
+
+def _renew(connection_id: int, app: App, grant: Grant, brought: dict[str, Any], *, at: datetime) -> Connection:
+    """Put a new grant in the place of the one that a connection has."""
+    connection = db.session.get_one(Connection, connection_id)
+    if lacking := protocol.missing(needed_of(connection), grant.scopes, app):
         raise Narrower(lacking)
-    connection.health, connection.health_reason, connection.revoked_at = (
-        Health.ACTIVE,
-        None,
-        None,
-    )  # the identity is proof
-    connection.owner_email = flow.bundle.recipient
-    connection.account = identity.label or connection.account
-    connection.oauth_client, connection.endpoints = flow.oauth_client, flow.endpoints
-    connection.fields, connection.kept = flow.fields, {**grant.token.kept, **identity.kept}
-    connection.scopes, connection.expires_at = list(grant.scopes), grant.token.expires_at
-    connection.updated_at = at
-    credential = _credential(connection, grant.token)
+    for name, value in brought.items():
+        setattr(connection, name, value)
+    connection.health_reason, connection.revoked_at, connection.updated_at = None, None, at
+    connection.account = (grant.identity.label if grant.identity else "") or connection.account
+    # point: connection.written
+    credential = _credential(grant.token, of=connection)
     connection.refreshable = credential["refresh_token"] is not None
     secrets.keep(connection, credential, at=at)
-    audit.record(
-        "connection.created" if is_new else "connection.updated",
-        connection,
-        by=Actor.client(flow.bundle.recipient),
-        at=at,
-        app=app.key,
-        account=connection.account,
-        scopes=connection.scopes,
-    )
     return connection
-
-
-def _of_account(flow: Flow, identity: Identity) -> Connection | None:
-    return db.session.scalar(
-        select(Connection)
-        .where(Connection.workspace_id == flow.workspace_id, *_same_account(flow.app_key, identity))
-        .with_for_update(of=Connection)
-    )
 
 
 def _same_account(app_key: str, identity: Identity) -> tuple[ColumnElement[bool], ...]:
@@ -94,8 +100,23 @@ def _same_account(app_key: str, identity: Identity) -> tuple[ColumnElement[bool]
     )
 
 
-def _new(flow: Flow, app: App, identity: Identity, *, at: datetime) -> Connection:
-    connection = Connection(
+_OF_ACCOUNT = Prepared(
+    select(Connection.id)
+    .where(
+        Connection.workspace_id == bindparam("workspace"),
+        Connection.app_key == bindparam("app"),
+        Connection.issuer == bindparam("by"),
+        Connection.external_id == bindparam("named"),
+    )
+    .with_for_update()
+)
+
+
+def _new(flow: Row, app: App, identity: Identity, token: Token, brought: dict[str, Any], *, at: datetime) -> Kept:
+    credential = _credential(token)
+    return secrets.keep_new(
+        credential,
+        at=at,
         agency_id=flow.agency_id,
         workspace_id=flow.workspace_id,
         app_key=app.key,
@@ -103,18 +124,15 @@ def _new(flow: Flow, app: App, identity: Identity, *, at: datetime) -> Connectio
         issuer=identity.issuer,
         external_id=identity.id,
         account=identity.label,
-        created_at=at,
-        updated_at=at,
+        refreshable=credential["refresh_token"] is not None,
+        **brought,
     )
-    db.session.add(connection)
-    db.session.flush()
-    return connection
 
 
-def _credential(connection: Connection, token: Token) -> dict[str, str | None]:
+def _credential(token: Token, *, of: Connection | None = None) -> dict[str, str | None]:
     """What is sealed. A provider that gives no new refresh token for the same grant means the old one to stay."""
     fresh = token.refresh_token
-    kept = None if fresh or connection.secret is None else secrets.reveal(connection).get("refresh_token")
+    kept = None if fresh or of is None else _refresh_token_of(of)
     refresh_token = fresh or kept
     return {
         "access_token": token.access_token.reveal(),
@@ -123,15 +141,27 @@ def _credential(connection: Connection, token: Token) -> dict[str, str | None]:
     }
 
 
-def _free_name(flow: Flow, wanted: str) -> str:
-    """The account's name, with a number behind it while another connection of the app has it."""
-    same = (Connection.workspace_id == flow.workspace_id, Connection.app_key == flow.app_key)
-    key = wanted.strip().casefold()
-    taken = set(
-        db.session.scalars(
-            select(Connection.name_key).where(*same, Connection.name_key.startswith(key, autoescape=True))
-        )
+def _refresh_token_of(connection: Connection) -> Masked | None:
+    try:
+        return secrets.reveal(connection).get("refresh_token")
+    except VaultError:  # what does not open any more must not keep its owner from connecting anew
+        return None
+
+
+_KEY = bindparam("key", type_=String)
+_NAMES = Prepared(
+    select(Connection.name_key).where(
+        Connection.workspace_id == bindparam("workspace"),
+        Connection.app_key == bindparam("app"),
+        func.substr(Connection.name_key, 1, func.length(_KEY)) == _KEY,
     )
+)
+
+
+def _free_name(flow: Row, wanted: str) -> str:
+    """The account's name, with a number behind it while another connection of the app has it."""
+    key = wanted.strip().casefold()
+    taken = set(_NAMES(workspace=flow.workspace_id, app=flow.app_key, key=key).scalars())
     name, number = wanted, 1
     while name.strip().casefold() in taken:
         number += 1

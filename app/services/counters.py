@@ -1,15 +1,22 @@
 """Counts in windows of time, kept in the database so that all processes share them."""
 
+import hashlib
+from collections.abc import Collection
 from datetime import datetime, timedelta
+from functools import cache
 
-from sqlalchemy import delete, select
+from sqlalchemy import Integer, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.database import transaction
+from app.errors import Repeated
 from app.extensions import db
+from app.i18n import _
 from app.models import Counter
+from app.prepared import Prepared
 
 MINUTE = 60
+DAY = timedelta(days=1)
 
 
 def hit(key: str, *, at: datetime, window: timedelta, limit: int) -> bool:
@@ -18,18 +25,48 @@ def hit(key: str, *, at: datetime, window: timedelta, limit: int) -> bool:
     One conditional upsert, so that twenty at once count twenty.
     """
     with transaction() as session:
-        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(Counter).values(key=key, window=_end(at, window), count=1)
-        statement = statement.on_conflict_do_update(
-            index_elements=["key", "window"], set_={"count": Counter.count + 1}, where=Counter.count < limit
-        )
-        return session.scalar(statement.returning(Counter.count)) is not None
+        one_more = _one_more(session.get_bind().dialect.name)
+        return one_more(key=key, window=_end(at, window), count=1, limit=limit).scalar() is not None
+
+
+_COUNT = Prepared(select(Counter.count).where(Counter.key == bindparam("of"), Counter.window == bindparam("until")))
+
+
+@cache
+def _one_more(dialect: str) -> Prepared:
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(Counter)
+    counted = statement.on_conflict_do_update(
+        index_elements=["key", "window"],
+        set_={"count": Counter.count + 1},
+        where=Counter.count < bindparam("limit", type_=Integer),
+    )
+    return Prepared(counted.returning(Counter.count))
+
+
+def once(form: str, *, at: datetime) -> None:
+    """Let what was sent with a form be done once; raises Repeated for the same form again, within a day at least.
+
+    In the transaction of the act, so that a form that was refused may be sent again. A form without a mark may always.
+    """
+    if not form:
+        return
+    key = f"form {hashlib.sha256(form.encode()).hexdigest()[:40]}"
+    if count(key, at=at - DAY, window=DAY) or not hit(key, at=at, window=DAY, limit=1):
+        raise Repeated(_("This was done already."))
 
 
 def count(key: str, *, at: datetime, window: timedelta) -> int:
     """How often the key was counted in the window at hand."""
-    found = select(Counter.count).where(Counter.key == key, Counter.window == _end(at, window))
-    return db.session.scalar(found) or 0
+    return _COUNT(of=key, until=_end(at, window)).scalar() or 0
+
+
+def counts(keys: Collection[tuple[str, timedelta]], *, at: datetime) -> dict[str, int]:
+    """How often each key was counted in its own window at hand, all at once; one that was not is left out."""
+    windows = {key: _end(at, window) for key, window in keys}
+    rows = select(Counter.key, Counter.window, Counter.count).where(
+        Counter.key.in_(windows), Counter.window.in_(set(windows.values()))
+    )
+    return {key: count for key, window, count in db.session.execute(rows) if window == windows[key]}
 
 
 def seconds_left(*, at: datetime, window: timedelta) -> int:

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, cast, select
+from sqlalchemy import ColumnElement, String, and_, bindparam, cast, func, select
+from sqlalchemy.orm import aliased
 
 from app import clock, runtime
 from app.database import transaction
@@ -19,6 +20,7 @@ from app.services import audit, bundle_mail, outbox
 
 SOON = timedelta(minutes=1)
 FAILED = (OutboxState.DEAD, OutboxState.HELD)
+PUBLIC_ID = 20  # characters: what a key begins with
 REASONS = {
     "unreachable": _l("The mail server can't be reached."),
     "timeout": _l("The mail server did not answer in time."),
@@ -85,8 +87,13 @@ def of_bundles(bundle_ids: Collection[int]) -> dict[int, Delivery]:
 
 
 def failed() -> ColumnElement[bool]:
-    """Whether the mail of a statement's `Bundle` needs somebody, as a condition."""
-    return select(OutboxItem.id).where(_latest(), OutboxItem.state.in_(FAILED)).correlate(Bundle).exists()
+    """Whether the mail of a statement's `Bundle` needs somebody, as a condition: those few are looked for first."""
+    bundle = aliased(Bundle)
+    its_own = bundle.public_id == func.substr(OutboxItem.key, 1, PUBLIC_ID)
+    stuck = OutboxItem.state.in_(
+        bindparam("failed", FAILED, expanding=True, literal_execute=True)
+    )  # as its index has it
+    return Bundle.id.in_(select(bundle.id).join(OutboxItem, and_(its_own, _latest(bundle))).where(stuck))
 
 
 def try_again(bundle: Bundle, *, by: Staff) -> None:
@@ -98,8 +105,8 @@ def try_again(bundle: Bundle, *, by: Staff) -> None:
         audit.record("mail.retried", bundle, by=by, at=at, recipient=bundle.recipient, epoch=bundle.epoch)
 
 
-def _latest() -> ColumnElement[bool]:
-    key = Bundle.public_id + ":" + cast(Bundle.epoch, String)
+def _latest(bundle: type[Bundle] = Bundle) -> ColumnElement[bool]:
+    key = bundle.public_id + ":" + cast(bundle.epoch, String)
     return and_(OutboxItem.kind == bundle_mail.KIND, OutboxItem.key == key)
 
 

@@ -5,37 +5,41 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import selectinload
+from sqlalchemy import update
 
 from app import clock, runtime
 from app.catalog.schema import App
-from app.database import transaction
-from app.errors import Conflict, ProviderFailed, RateLimited
+from app.database import new_public_id, transaction
+from app.errors import Conflict, NotFound, ProviderFailed
 from app.extensions import db
-from app.i18n import _
-from app.models import ConnectionRequest, Flow, Notice, Slot, Status
+from app.i18n import _, ngettext
+from app.models import ConnectionRequest, Notice, Status
 from app.oauth import authorize
 from app.oauth.client import ClientCredentials
 from app.oauth.faults import Fault, OAuthError
+from app.prepared import Row
 from app.services import (
     audit,
     connection_requests,
-    counters,
+    flow_rows,
+    intake_rows,
+    limits,
     oauth_clients,
+    pauses,
     scopes,
+    sealed,
 )
 from app.services.audit import Actor
-from app.services.intake import Intake
+from app.services.intake import Intake, required
 from app.services.oauth_clients import UsableClient
-from app.vault import Masked, Place, seal
+from app.vault import seal
 
 LIFETIME = timedelta(minutes=15)
 MOST_STARTS = 200  # within that time, of one bundle: it may hold dozens of apps
-VERIFIER = "pkce_verifier"
 
 NOTICES = {Fault.DENIED: Notice.DENIED, Fault.UNAVAILABLE: Notice.TIMEOUT, Fault.LIMITED: Notice.TIMEOUT}
 
@@ -59,70 +63,66 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
     """Begin an authorization for a request of the open bundle.
 
     Raises Conflict when it is settled, Refused with the field that does not fit, ProviderFailed when the app is not
-    set up or its metadata can't be had.
+    set up, its metadata can't be had or it asked for a pause, Sealed before anything is counted.
     """
-    asked = _asked(intake, request_id)
+    runtime.current().keys.require()
+    asked, actions = _asked(intake, request_id)
     app = scopes.app_of(asked)
-    if asked.status not in (Status.PENDING, Status.DECLINED):
-        raise Conflict(_("This app is connected already."))
-    at = clock.now()
-    if not counters.hit(f"flows of {intake.bundle.public_id}", at=at, window=LIFETIME, limit=MOST_STARTS):
-        raise RateLimited(
-            _("Too many tries. Wait a little, then try again."),
-            retry_after=counters.seconds_left(at=at, window=LIFETIME),
-        )
     client = oauth_clients.for_app(intake.agency, app.key)
+    at = clock.now()
+    minutes = pauses.minutes_left(client.key, at=at) if client else 0
+    limits.spend(f"flows of {intake.bundle.public_id}", at=at, window=LIFETIME, limit=MOST_STARTS)
     if client is None or app.oauth2 is None:
         _set_notice(asked, Notice.UNCONFIGURED)
         raise ProviderFailed(_(connection_requests.NOT_OAUTH), code=Notice.UNCONFIGURED)
     fields = clean_fields(app, typed)
-    flow = _new(asked, intake, client, session_hash=session_hash, fields=fields)
-    hint = asked.expected_account if "@" in asked.expected_account else None
+    _keep_pause(app, minutes)
+    # point: flow.wanted
+    wanted = required(asked, actions)
     db.session.rollback()  # no transaction stays open while the provider's metadata is waited for
     try:
         begun = authorize.begin(
             app,
             ClientCredentials(client.client_id, client.client_secret),
             redirect_uri=client.redirect_uri,
-            scopes=flow.scopes,
+            scopes=wanted,
             fields=fields,
-            login_hint=hint,
+            login_hint=asked.expected_account if "@" in asked.expected_account else None,
         )
     except OAuthError as error:
-        with transaction():
-            change_card(flow, notice=NOTICES.get(error.code, Notice.PROVIDER))
+        pauses.keep(client.key, error.retry_after, at=at)
+        _set_notice(asked, NOTICES.get(error.code, Notice.PROVIDER))
         raise ProviderFailed(_("%(app)s can't be reached just now. Try again.", app=app.name)) from None
     secret = secrets.token_urlsafe(32)
-    flow.state_hash, flow.browser_hash = digest(begun.state.reveal()), digest(secret)
-    flow.endpoints, flow.nonce = json.loads(begun.endpoints.to_json()), begun.nonce
-    _save(flow, begun.code_verifier, at=clock.now())
+    # point: flow.begun
+    _save(
+        intake,
+        asked,
+        begun,
+        client,
+        browser_hash=digest(secret),
+        session_hash=session_hash,
+        fields=fields,
+        scopes=list(wanted),
+    )
+    # point: flow.started
     return Started(begun.url, cookie_name(begun.state.reveal()), secret, app)
 
 
-def _new(
-    asked: ConnectionRequest, intake: Intake, client: UsableClient, *, session_hash: bytes, fields: dict[str, str]
-) -> Flow:
-    """What an authorization is for, as it stands before the provider is asked anything."""
-    return Flow(
-        agency_id=asked.agency_id,
-        workspace_id=asked.workspace_id,
-        request_id=asked.id,
-        bundle_id=intake.bundle.id,
-        generation=asked.generation,
-        app_key=asked.app_key,
-        oauth_client=client.key,
-        redirect_uri=client.redirect_uri,
-        session_hash=session_hash,
-        fields=fields,
-        scopes=list(scopes.required(asked)),
-    )
+def _keep_pause(app: App, minutes: int) -> None:
+    if minutes:
+        again = ngettext("Try again in %(num)s minute.", "Try again in %(num)s minutes.", minutes)
+        raise ProviderFailed(" ".join((_("%(app)s asked for a pause.", app=app.name), again)))
 
 
-def _asked(intake: Intake, request_id: str) -> ConnectionRequest:
-    asked = connection_requests.in_bundle(intake.bundle, request_id)
-    if asked.slot is not None:
-        db.session.scalar(select(Slot).where(Slot.id == asked.slot_id).options(selectinload(Slot.nodes)))
-    return asked
+def _asked(intake: Intake, request_id: str) -> tuple[Row, list[str]]:
+    """The request of the bundle, with the actions of its slot's nodes; NotFound, Conflict when it is settled."""
+    found = intake_rows.grouped(intake_rows.ONE(bundle=intake.bundle.id, named=request_id))
+    if not found:
+        raise NotFound
+    if found[0][0].status not in (Status.PENDING, Status.DECLINED):
+        raise Conflict(_("This app is connected already."))
+    return found[0]
 
 
 def clean_fields(app: App, typed: Mapping[str, str]) -> dict[str, str]:
@@ -130,33 +130,51 @@ def clean_fields(app: App, typed: Mapping[str, str]) -> dict[str, str]:
     return {field.name: field.clean(typed.get(field.name, "")[:400]) for field in app.fields}
 
 
-def _save(flow: Flow, verifier: Masked | None, *, at: datetime) -> None:
-    with transaction() as session:
-        flow.created_at, flow.expires_at = at, at + LIFETIME
-        session.add(flow)
-        session.flush()
-        if verifier is not None:
-            flow.verifier = seal(runtime.current().keyring, verifier.reveal().encode(), verifier_place(flow))
-        change_card(flow, notice=None, typed_fields=flow.fields)
-        audit.record("flow.started", flow, by=Actor.client(flow.bundle.recipient), at=at, app=flow.app_key)
+def _save(intake: Intake, asked: Row, begun: authorize.Authorization, client: UsableClient, **values: Any) -> None:
+    """Write what an authorization is for, and how it goes on when it comes back."""
+    at, bundle, public_id = clock.now(), intake.bundle, new_public_id()
+    place = sealed.verifier_place(SimpleNamespace(**_whose(bundle), public_id=public_id))
+    verifier = begun.code_verifier and seal(runtime.current().keyring, begun.code_verifier.reveal().encode(), place)
+    with transaction():
+        flow_rows.BEGIN(
+            public_id=public_id,
+            request_id=asked.id,
+            bundle_id=bundle.id,
+            generation=asked.generation,
+            app_key=asked.app_key,
+            oauth_client=client.key,
+            redirect_uri=client.redirect_uri,
+            state_hash=digest(begun.state.reveal()),
+            endpoints=json.loads(begun.endpoints.to_json()),
+            nonce=begun.nonce,
+            verifier=verifier,
+            created_at=at,
+            expires_at=at + LIFETIME,
+            **_whose(bundle),
+            **values,
+        )
+        # point: flow.inserted
+        flow_rows.RETRIED(asked=asked.id, of=asked.generation, typed=values["fields"])
+        subject = audit.Subject("flow", public_id, bundle.workspace_id)
+        audit.record("flow.started", subject, by=Actor.client(bundle.recipient), at=at, app=asked.app_key)
+        # point: flow.saved
 
 
-def change_card(flow: Flow, **values: Any) -> None:
+def _whose(bundle: Row) -> dict[str, int]:
+    return {"agency_id": bundle.agency_id, "workspace_id": bundle.workspace_id}
+
+
+def change_card(request_id: int, generation: int, **values: Any) -> None:
     """Show something on the request's card, as long as it is open and asked of the same person. Within a transaction."""
     db.session.execute(
         update(ConnectionRequest)
         .where(
-            ConnectionRequest.id == flow.request_id,
-            ConnectionRequest.generation == flow.generation,
+            ConnectionRequest.id == request_id,
+            ConnectionRequest.generation == generation,
             ConnectionRequest.status.in_([Status.PENDING, Status.DECLINED]),
         )
         .values(**values)
     )
-
-
-def verifier_place(flow: Flow) -> Place:
-    """Where a flow's PKCE verifier is sealed."""
-    return Place(VERIFIER, flow.agency_id, flow.workspace_id, flow.public_id)
 
 
 def digest(text: str) -> bytes:
@@ -164,6 +182,6 @@ def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _set_notice(asked: ConnectionRequest, notice: Notice) -> None:
+def _set_notice(asked: Row, notice: Notice) -> None:
     with transaction():
-        asked.notice = notice
+        change_card(asked.id, asked.generation, notice=notice)

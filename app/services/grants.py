@@ -7,20 +7,21 @@ from typing import Any
 from sqlalchemy import select, update
 
 from app import clock, runtime
-from app.database import acting_for, transaction
+from app.database import transaction
 from app.extensions import db
-from app.models import Agency, Flow, FlowStatus
+from app.models import Agency, Flow
 from app.oauth.client import ClientCredentials
 from app.oauth.endpoints import Endpoints
 from app.oauth.identify import Identity
-from app.oauth.revoke import RevokeOutcome, revoke
-from app.services import audit, connections, oauth_clients, outbox, scopes, secrets
+from app.oauth.revoke import RevokeLater, RevokeOutcome, revoke
+from app.prepared import Row
+from app.services import audit, connections, flow_rows, oauth_clients, outbox, scopes, sealed, secrets
 from app.services.audit import SYSTEM
 from app.services.connections import Grant
-from app.vault import Masked, Place, open_, seal
+from app.tenancy import acting_for
+from app.vault import Masked, open_, seal
 
 KIND = "grant.discard"
-PURPOSE = "held_grant"
 
 
 def hold(flow: Flow, grant: Grant, *, until: datetime, at: datetime) -> None:
@@ -33,22 +34,24 @@ def hold(flow: Flow, grant: Grant, *, until: datetime, at: datetime) -> None:
         "account": [identity.issuer, identity.id, identity.label] if identity else None,
         "scopes": list(grant.scopes),
     }
-    flow.grant = seal(runtime.current().keyring, json.dumps(written).encode(), _place(flow))
+    flow.grant = seal(runtime.current().keyring, json.dumps(written).encode(), sealed.grant_place(flow))
     flow.account = identity.label if identity else None
+    # point: grant.sealed
     outbox.put(KIND, flow.public_id, agency_id=flow.agency_id, at=at, due_at=until, flow=flow.id)
 
 
-def replace_earlier(flow: Flow, *, at: datetime) -> None:
+def replace_earlier(flow: Row, *, at: datetime) -> None:
     """Have the grants discarded now that earlier flows of the same request hold. Within a transaction."""
-    earlier = select(Flow).where(
-        Flow.request_id == flow.request_id, Flow.id != flow.id, Flow.status == FlowStatus.HELD, Flow.grant.is_not(None)
-    )
-    for held in db.session.scalars(earlier).all():
-        outbox.retry_now(KIND, held.public_id, at=at)
+    for held in flow_rows.HELD(asked=flow.request_id, flow=flow.id).scalars().all():
+        outbox.retry_now(KIND, held, at=at)
 
 
 class NotGivenBack(Exception):
-    """The provider could not be asked, or did not say yes; it should be asked again later."""
+    """The provider could not be asked, or did not say yes; it should be asked again, in `retry_after` seconds at the earliest."""
+
+    def __init__(self, retry_after: int = 0) -> None:
+        super().__init__()
+        self.retry_after = retry_after
 
 
 def discard(flow_id: int, *, agency_id: int) -> None:
@@ -60,8 +63,10 @@ def discard(flow_id: int, *, agency_id: int) -> None:
         flow = db.session.scalar(select(Flow).where(Flow.id == flow_id))
         if flow is None or flow.grant is None:
             return
-        written = json.loads(open_(runtime.current().keyring, flow.grant, _place(flow)))
+        written = json.loads(open_(runtime.current().keyring, flow.grant, sealed.grant_place(flow)))
+        # point: grant.opened
         outcome = _give_back(flow, written)
+    # point: grant.revoked
     if outcome == RevokeOutcome.FAILED:
         raise NotGivenBack
     shred(flow_id, agency_id=agency_id, outcome=outcome, at=clock.now())
@@ -72,6 +77,7 @@ def shred(flow_id: int, *, agency_id: int, outcome: str, at: datetime) -> None:
     with acting_for(agency_id), transaction() as session:
         flow = session.get_one(Flow, flow_id)
         session.execute(update(Flow).where(Flow.id == flow_id).values(grant=None))
+        # point: grant.shredding
         audit.record("grant.discarded", flow, by=SYSTEM, at=at, app=flow.app_key, outcome=outcome)
 
 
@@ -88,14 +94,18 @@ def _give_back(flow: Flow, written: dict[str, Any]) -> str:
     endpoints = Endpoints.from_json(json.dumps(flow.endpoints))
     fields = {**flow.fields, **written["kept"]}
     db.session.rollback()  # no transaction stays open while we wait
-    return revoke(
-        app,
-        ClientCredentials(client.client_id, client.client_secret),
-        endpoints,
-        access_token=Masked(written["access_token"]),
-        refresh_token=Masked(written["refresh_token"]) if written["refresh_token"] else None,
-        fields=fields,
-    )
+    # point: grant.revoking
+    try:
+        return revoke(
+            app,
+            ClientCredentials(client.client_id, client.client_secret),
+            endpoints,
+            access_token=Masked(written["access_token"]),
+            refresh_token=Masked(written["refresh_token"]) if written["refresh_token"] else None,
+            fields=fields,
+        )
+    except RevokeLater as later:
+        raise NotGivenBack(later.retry_after or 0) from None
 
 
 def _is_in_use(flow: Flow, written: dict[str, Any], *, breaks_siblings: bool) -> bool:
@@ -107,7 +117,3 @@ def _is_in_use(flow: Flow, written: dict[str, Any], *, breaks_siblings: bool) ->
         return bool(living)
     ours = [Masked(written[name]) for name in ("access_token", "refresh_token") if written[name]]
     return any(token in ours for each in living for token in secrets.reveal(each).values())
-
-
-def _place(flow: Flow) -> Place:
-    return Place(PURPOSE, flow.agency_id, flow.workspace_id, flow.public_id)

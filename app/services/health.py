@@ -7,16 +7,15 @@ from pathlib import Path
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import runtime
-from app.database import across_tenants
 from app.extensions import db
-from app.models import OAuthClient, OutboxItem, Secret
-from app.vault import key_id_of
+from app.models import OutboxItem
+from app.services import vault_keys
+from app.tenancy import across_tenants
 
-KEY_MISSING = "What was sealed last was sealed with a vault key that is not here: restore it."
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 
@@ -36,29 +35,24 @@ def schema_of(engine: Engine) -> str:
 
 def problems() -> list[str]:
     """What keeps it from working, each in one sentence; an empty list when it is ready."""
+    return problems_of_database() or runtime.current().keys.problems
+
+
+def problems_of_database() -> list[str]:
+    """What keeps it from working but for missing keys. What the database knows of keys is learnt on the way."""
     try:
         found = schema_of(db.engine)
         if found != newest_schema():
             return [stale_schema(found)]
-        with db.engine.connect() as connection:
-            missing = newest_keys(connection) - runtime.current().keyring.keys.keys()
+        vault_keys.relearn(db.engine, runtime.current().keys)
     except SQLAlchemyError:
         return ["The database can't be reached."]
-    return [KEY_MISSING] if missing else []
+    return []
 
 
 def stale_schema(found: str) -> str:
     """What to say of a database at another schema than this code needs."""
     return f"The database is at schema {found or 'none'}, not {newest_schema()}: run flask db upgrade."
-
-
-def newest_keys(connection: Connection) -> set[str]:
-    """The ids of the vault keys that the newest secrets were sealed with."""
-    blobs = [
-        connection.scalar(select(column).where(column.is_not(None)).order_by(row.id.desc()).limit(1))
-        for row, column in ((Secret, Secret.blob), (OAuthClient, OAuthClient.client_secret))
-    ]
-    return {key_id_of(blob) for blob in blobs if blob}
 
 
 def outbox_depth() -> Mapping[str, int]:

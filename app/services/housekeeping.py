@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, select
 
-from app.database import Model, across_tenants, transaction
+from app.database import Model, transaction
 from app.extensions import db
 from app.models import Flow, IntakeSession, OutboxItem, OutboxState, StaffSession
+from app.tenancy import across_tenants
 
 PAGE = 500
 FLOWS_KEPT = timedelta(days=30)

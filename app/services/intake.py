@@ -4,29 +4,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import joinedload, selectinload
-
 from app import clock
 from app.catalog.schema import App
-from app.database import across_tenants, acting_for, transaction
+from app.database import transaction
 from app.errors import Conflict, RateLimited
-from app.extensions import db
 from app.i18n import _
-from app.models import (
-    Agency,
-    Bundle,
-    Connection,
-    ConnectionRequest,
-    Health,
-    IntakeSession,
-    Notice,
-    Slot,
-    Status,
+from app.models import Bundle, Notice, Status
+from app.oauth import scopes as protocol
+from app.prepared import Row
+from app.services import (
+    audit,
+    bundles,
+    connection_requests,
+    counters,
+    intake_rows,
+    intake_sessions,
+    limits,
+    link_tokens,
+    scopes,
 )
-from app.services import audit, bundles, connection_requests, counters, limits, link_tokens, scopes
 from app.services.audit import Actor
+from app.tenancy import across_tenants, acting_for
 
 OPENINGS = 30
 OPENING_WINDOW = timedelta(minutes=1)
@@ -36,27 +34,41 @@ OPENING_WINDOW = timedelta(minutes=1)
 class Opening:
     """What came of opening a link: the bundle if it works; `refused` names one whose link is known but dead."""
 
-    bundle: Bundle | None = None
-    refused: Bundle | None = None
+    bundle: Row | None = None
+    refused: Row | None = None
+    succeeded: bool = False  # the browser is known by its successor's id from now on
+
+
+@dataclass(frozen=True)
+class Host:
+    """The agency that asks, as far as its clients see it."""
+
+    id: int
+    name: str
+    slug: str
+    support_email: str
+    accent: str
+    logo_digest: str | None
+    timezone: str
 
 
 @dataclass(frozen=True)
 class Intake:
     """A browser's access to one bundle: `is_open` while its link works, else only the final page is left."""
 
-    bundle: Bundle
-    agency: Agency
+    bundle: Row
+    agency: Host
     is_open: bool
 
 
 @dataclass(frozen=True)
 class Card:
-    """One app on the client's page."""
+    """One app on the client's page; `asked` is its request, with names of what is around it."""
 
-    asked: ConnectionRequest
+    asked: Row
     app: App
     permissions: Sequence[scopes.Permission]
-    offer: Connection | None = None
+    offer: Row | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -74,49 +86,42 @@ class Card:
         return self.asked.notice is Notice.PARTIAL and any(each.is_missing for each in self.permissions)
 
 
-def open_link(token: str, *, id_hash: bytes) -> Opening:
+def open_link(token: str, *, id_hash: bytes, successor: bytes | None = None) -> Opening:
     """Check a link and let this browser in. Every cause of failure costs the same work; RateLimited after 30 a minute.
 
-    Nothing else changes: a link may be opened any number of times.
+    Nothing else changes: a link may be opened any number of times. A browser to which a link is new goes on as its
+    `successor`, with all that it had: whoever gave it its id before gains nothing by it.
     """
     at = clock.now()
-    if not counters.hit(f"link:{limits.visitor()}", at=at, window=OPENING_WINDOW, limit=OPENINGS):
+    with transaction(), across_tenants("nobody is signed in: the link says whose it is"):
+        counted = counters.hit(f"link:{limits.visitor()}", at=at, window=OPENING_WINDOW, limit=OPENINGS)
+        found = intake_rows.BY_LINK(hashed=link_tokens.digest(token)).one_or_none() if counted else None
+    if not counted:
         wait = counters.seconds_left(at=at, window=OPENING_WINDOW)
         raise RateLimited(_("Too many links were opened from here. Try again in a minute."), retry_after=wait)
-    with across_tenants("nobody is signed in: the link says whose it is"):
-        found = db.session.scalar(select(Bundle).where(Bundle.token_hash == link_tokens.digest(token)))
-        if not link_tokens.matches(token, found) or found is None:
-            return Opening()
-        if found.closed_at is not None or found.is_expired(at):
-            return Opening(refused=found)
+    if not link_tokens.matches(token, found) or found is None:
+        return Opening()
+    if found.closed_at is not None or found.expires_at <= at:
+        return Opening(refused=found)
     with acting_for(found.agency_id, found.workspace_id):
-        bundle = _let_in(found.token_hash, id_hash=id_hash, at=at)
-    return Opening(bundle=bundle)
+        return _let_in(found, id_hash=id_hash, successor=successor, at=at)
 
 
-def _let_in(token_hash: bytes, *, id_hash: bytes, at: datetime) -> Bundle | None:
-    """Remember that this browser opened this link, unless it died just now; one upsert, so that several tabs may at once."""
-    with transaction() as session:
-        alive = (Bundle.token_hash == token_hash, Bundle.closed_at.is_(None), Bundle.expires_at > at)
-        bundle = session.scalar(select(Bundle).where(*alive).with_for_update(read=True, key_share=True))
-        if bundle is None:
-            return None
-        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-        opened = {"epoch": bundle.epoch, "expires_at": bundle.expires_at + timedelta(days=7)}
-        whose = {"agency_id": bundle.agency_id, "workspace_id": bundle.workspace_id, "bundle_id": bundle.id}
-        statement = (
-            dialect.insert(IntakeSession)
-            .values(id_hash=id_hash, created_at=at, **whose, **opened)
-            .on_conflict_do_update(
-                index_elements=["id_hash", "bundle_id"], set_=opened, where=IntakeSession.epoch != bundle.epoch
-            )
-            .returning(IntakeSession.id)
-        )
-        if session.scalar(statement) is None:
-            return bundle
-        session.execute(update(Bundle).where(Bundle.id == bundle.id, Bundle.opened_at.is_(None)).values(opened_at=at))
-        audit.record("link.opened", bundle, by=Actor.client(bundle.recipient), at=at, epoch=bundle.epoch)
-        return bundle
+def _let_in(bundle: Row, *, id_hash: bytes, successor: bytes | None, at: datetime) -> Opening:
+    """Remember that this browser opened this link, unless it died just now."""
+    with transaction():
+        until = intake_rows.ALIVE(hashed=bundle.token_hash, at=at).scalar()
+        if until is None:
+            return Opening()
+        succeeded = successor is not None and not intake_sessions.knows(id_hash, bundle)
+        if successor is not None and succeeded:
+            intake_sessions.succeed(id_hash, successor)
+            id_hash = successor
+        if intake_sessions.remember(id_hash, bundle, until=until, at=at):
+            intake_rows.OPENED(bundle=bundle.id, at=at)
+            subject = audit.Subject("bundle", bundle.public_id, bundle.workspace_id)
+            audit.record("link.opened", subject, by=Actor.client(bundle.recipient), at=at, epoch=bundle.epoch)
+        return Opening(bundle, succeeded=succeeded)
 
 
 def note_refused(bundle_id: int, agency_id: int, workspace_id: int) -> None:
@@ -130,79 +135,64 @@ def note_refused(bundle_id: int, agency_id: int, workspace_id: int) -> None:
 def enter(id_hash: bytes, bundle_id: str, *, at: datetime) -> Intake | None:
     """What this browser may see of a bundle; none without an opened link, or once that link is dead and nothing is settled."""
     with across_tenants("the session says whose data it may see"):
-        row = db.session.execute(
-            select(IntakeSession.epoch, Bundle, Agency)
-            .join(Bundle, Bundle.id == IntakeSession.bundle_id)
-            .join(Agency, Agency.id == Bundle.agency_id)
-            .options(joinedload(Bundle.workspace))
-            .where(IntakeSession.id_hash == id_hash, Bundle.public_id == bundle_id, IntakeSession.expires_at > at)
-        ).one_or_none()
-    if row is None:
+        row = intake_rows.ENTERED(id_hash=id_hash, named=bundle_id, at=at).one_or_none()
+    if row is None or row.opened_epoch != row.epoch:
         return None
-    epoch, bundle, agency = row
-    if epoch != bundle.epoch:
-        return None
-    if bundle.closed_at is None and not bundle.is_expired(at):
-        return Intake(bundle, agency, is_open=True)
-    return Intake(bundle, agency, is_open=False) if _is_settled(bundle) else None
+    host = Host(
+        row.agency_id, row.agency, row.slug, row.support_email, row.accent, row.logo_digest, timezone=row.timezone
+    )
+    if row.closed_at is None and row.expires_at > at:
+        return Intake(row, host, is_open=True)
+    return Intake(row, host, is_open=False) if row.is_asked and not row.is_unsettled else None
 
 
-def _is_settled(bundle: Bundle) -> bool:
-    """Whether its requests came to an end, rather than its time."""
-    with acting_for(bundle.agency_id, bundle.workspace_id):
-        statuses = db.session.scalars(
-            select(ConnectionRequest.status).where(ConnectionRequest.bundle_id == bundle.id).distinct()
-        ).all()
-    return bool(statuses) and all(status.settled for status in statuses)
-
-
-def cards(bundle: Bundle) -> list[Card]:
+def cards(bundle: Row | Bundle) -> list[Card]:
     """The bundle's apps in the order they were asked, cancelled ones left out; the same few queries however many."""
-    rows = db.session.scalars(
-        select(ConnectionRequest)
-        .where(ConnectionRequest.bundle_id == bundle.id, ConnectionRequest.status != Status.CANCELLED)
-        .order_by(ConnectionRequest.id)
-        .options(
-            joinedload(ConnectionRequest.workflow),
-            joinedload(ConnectionRequest.connection),
-            joinedload(ConnectionRequest.slot).options(selectinload(Slot.nodes), joinedload(Slot.connection)),
-        )
-    ).all()
-    given = _given_by(bundle, {row.app_key for row in rows})
-    return [Card(row, scopes.app_of(row), scopes.permissions(row), _offer(row, given)) for row in rows]
+    rows = intake_rows.grouped(intake_rows.CARDS(bundle=bundle.id))
+    is_open = any(row.status in (Status.PENDING, Status.DECLINED) for row, _actions in rows)
+    given = _given_by(bundle) if is_open else ()
+    return [_card(row, actions, given) for row, actions in rows]
 
 
-def _given_by(bundle: Bundle, apps: set[str]) -> Sequence[Connection]:
+def _card(row: Row, actions: Sequence[str], given: Sequence[Row]) -> Card:
+    app = scopes.app_of(row)
+    needed = required(row, actions)
+    held = None if row.slot_connection_id is None else (row.slot_scopes if row.slot_client else needed)
+    new = protocol.missing(needed, held, app) if app.oauth2 and held is not None else ()
+    permissions = scopes.permissions(app, needed, granted=row.granted_scopes, new=new)
+    return Card(row, app, permissions, _offer(row.status, row.app_key, needed, given))
+
+
+def required(row: Row, actions: Sequence[str]) -> tuple[str, ...]:
+    """What `scopes.required` says, of a row of `CARDS` and the actions of its slot's nodes."""
+    app = scopes.app_of(row)
+    needed = row.sent_scopes if row.slot_id is None else app.scopes_for(actions)
+    by_slot = row.slot_connection_id is not None
+    held = (row.slot_scopes if row.slot_client else ()) if by_slot else (row.scopes if row.client else ())
+    return scopes.together(app, needed, held, row.extra_scopes)
+
+
+def _given_by(bundle: Row | Bundle) -> Sequence[Row]:
     """What this recipient connected before in this workspace."""
-    return db.session.scalars(
-        select(Connection)
-        .where(
-            Connection.workspace_id == bundle.workspace_id,
-            Connection.owner_email == bundle.recipient,
-            Connection.app_key.in_(apps),
-            Connection.health.in_([Health.PENDING, Health.ACTIVE]),
-        )
-        .order_by(Connection.id.desc())
-        .limit(100)
-    ).all()
+    return intake_rows.GIVEN(workspace=bundle.workspace_id, recipient=bundle.recipient, bundle=bundle.id).all()
 
 
-def _offer(asked: ConnectionRequest, given: Sequence[Connection]) -> Connection | None:
-    """An account that the recipient connected already and that covers what this request needs."""
-    if asked.status not in (Status.PENDING, Status.DECLINED):
+def _offer(status: Status, app_key: str, needed: tuple[str, ...], given: Sequence[Row]) -> Row | None:
+    """An account that the recipient connected already and that covers what a request needs."""
+    if status not in (Status.PENDING, Status.DECLINED):
         return None
-    app, needed = scopes.app_of(asked), scopes.required(asked)
-    fit = (each for each in given if each.app_key == asked.app_key and not scopes.missing(app, needed, each))
+    fit = (each for each in given if each.app_key == app_key and not scopes.missing(scopes.app_of(each), needed, each))
     return next(fit, None)
 
 
-def use_offer(bundle: Bundle, request_id: str, connection_id: str) -> None:
+def use_offer(bundle: Row | Bundle, request_id: str, connection_id: str) -> None:
     """Fulfil a request with the account that the recipient connected for another one; Conflict when it no longer fits."""
     at = clock.now()
     with transaction():
         bundles.lock(bundle.workspace_id)
         asked = connection_requests.in_bundle(bundle, request_id)
-        offer = _offer(asked, _given_by(bundle, {asked.app_key}))
+        given = _given_by(bundle)
+        offer = _offer(asked.status, asked.app_key, scopes.required(asked), given)
         if (
             offer is None
             or offer.public_id != connection_id

@@ -14,8 +14,8 @@ from sqlalchemy import select, tuple_, update
 from app.database import transaction
 from app.extensions import db
 from app.models import OutboxItem, OutboxState
-from app.services.claims import AS_TOLD, IN_HAND, LEASE, Claimed, Failed, state_after
-from app.services.outbox import BATCH
+from app.services.claims import AS_TOLD, COLUMNS, IN_HAND, LEASE, Claimed, Failed, claimed, state_after
+from app.services.outbox import BATCH, IS_OPEN
 
 
 class Mark(NamedTuple):
@@ -38,24 +38,27 @@ def in_hand() -> list[Mark]:
     """The rows that workers hold, those longest without a sign of life first."""
     rows = (
         select(OutboxItem.id, OutboxItem.fence, OutboxItem.leased_until)
-        .where(OutboxItem.state.in_(IN_HAND))
+        .where(IS_OPEN, OutboxItem.state.in_(IN_HAND))
         .order_by(OutboxItem.leased_until)
         .limit(BATCH)
     )
     return [Mark(row.id, row.fence, row.leased_until) for row in db.session.execute(rows) if row.leased_until]
 
 
-def release(mark: Mark, *, at: datetime, hold: bool = False) -> None:
-    """Take a row from a worker that died with it, unless it gave a sign of life since; that counts as a failed attempt."""
+def release(mark: Mark, *, at: datetime, hold: bool = False) -> tuple[Claimed, OutboxState] | None:
+    """Take a row from a worker that died with it, unless it gave a sign of life since; that counts as a failed attempt.
+
+    Says what was taken and what became of it, for who has to be told in the same transaction.
+    """
     with transaction() as session:
         row = session.execute(
-            select(OutboxItem.attempts, OutboxItem.state)
+            select(*COLUMNS, OutboxItem.state)
             .where(OutboxItem.id == mark.id, OutboxItem.fence == mark.fence, OutboxItem.state.in_(IN_HAND))
             .where(OutboxItem.leased_until == mark.leased_until)
             .with_for_update()
         ).one_or_none()
         if row is None:
-            return
+            return None
         began = row.state is OutboxState.TRANSMITTING
         state = state_after(row.attempts + 1, Failed("crashed", ambiguous=began), hold=hold)
         values = {
@@ -68,6 +71,8 @@ def release(mark: Mark, *, at: datetime, hold: bool = False) -> None:
             "error": "uncertain" if state is OutboxState.HELD else "crashed",
         }
         session.execute(update(OutboxItem).where(OutboxItem.id == mark.id).values(values), execution_options=AS_TOLD)
+        # point: lease.released
+        return claimed(row), state
 
 
 class Watch:

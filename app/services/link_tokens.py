@@ -14,6 +14,8 @@ from itsdangerous import URLSafeSerializer
 
 from app import runtime
 from app.models import Bundle
+from app.prepared import Row
+from app.services.outgoing import Outgoing
 
 NONCE_BYTES = 16
 FORM = re.compile(r"[A-Za-z0-9_.-]{1,256}")
@@ -31,7 +33,7 @@ def make(*, nonce: bytes, epoch: int, agency_id: int, workspace_id: int, recipie
     return text if isinstance(text, str) else text.decode("ascii")
 
 
-def of(bundle: Bundle) -> str:
+def of(bundle: Bundle | Outgoing | Row) -> str:
     """The token of a bundle's present link."""
     return make(
         nonce=bundle.nonce,
@@ -52,11 +54,11 @@ def draw(*, epoch: int, agency_id: int, workspace_id: int, recipient: str) -> tu
 
 
 def digest(token: str) -> bytes:
-    """The SHA-256 under which a bundle is found."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+    """The SHA-256 under which a bundle is found; what has not the form of a token costs no more, however long it is."""
+    return hashlib.sha256(token.encode() if FORM.fullmatch(token) else b"").digest()
 
 
-def matches(token: str, bundle: Bundle | None) -> bool:
+def matches(token: str, bundle: Bundle | Row | None) -> bool:
     """Whether the exact string is the bundle's token. Does the same work when there is no bundle."""
     expected = (
         of(bundle)

@@ -135,11 +135,10 @@ def _standing(workflow: Workflow) -> dict[int, ConnectionRequest]:
             ConnectionRequest.kind == Kind.CONNECT,
             ConnectionRequest.status.in_(STANDING),
         )
-        .order_by(ConnectionRequest.id)
         .options(joinedload(ConnectionRequest.bundle))
     )
     found: dict[int, ConnectionRequest] = {}
-    for asked in rows:
+    for asked in sorted(rows, key=lambda row: row.id):  # not by the database, which would then read all by their ids
         known = found.get(asked.slot_id or 0)
         if asked.slot_id and not (known and known.status.live):
             found[asked.slot_id] = asked

@@ -6,7 +6,9 @@ from enum import StrEnum
 from app import runtime
 from app.catalog.schema import App
 from app.models import Agency, OAuthClient
+from app.prepared import Row
 from app.services import own_clients
+from app.services.own_clients import Owner
 from app.vault import Masked
 
 SHARED = "shared-"
@@ -62,13 +64,13 @@ def redirect_uri(key: str) -> str:
     return f"{runtime.current().config.base_url}/oauth/callback/{key}"
 
 
-def for_app(agency: Agency, app_key: str) -> UsableClient | None:
+def for_app(agency: Owner, app_key: str) -> UsableClient | None:
     """The client to use for an app: the agency's own, else the shared one."""
-    own = own_clients.find(agency, app_key)
-    return _usable(own) if own and own.client_id else _shared(app_key)
+    own = own_clients.usable(agency, app_key)
+    return _usable(own) if own else _shared(app_key)
 
 
-def by_key(agency: Agency, key: str) -> UsableClient | None:
+def by_key(agency: Owner, key: str) -> UsableClient | None:
     """The client that a redirect address, a flow or a connection names, if the agency may use it."""
     if key.startswith(SHARED):
         return _shared(key.removeprefix(SHARED))
@@ -107,7 +109,7 @@ def _state(app: App, own: OAuthClient | None) -> AppState:
     return AppState(app, Readiness.SHARED if shared else Readiness.NEEDS_CLIENT, own)
 
 
-def _usable(own: OAuthClient) -> UsableClient:
+def _usable(own: OAuthClient | Row) -> UsableClient:
     uri = redirect_uri(own.public_id)
     return UsableClient(own.public_id, own.app_key, own.client_id or "", own_clients.secret_of(own), uri)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import event, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, event, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -16,7 +16,9 @@ from app.models import OutboxItem, OutboxState
 
 BATCH = 500  # rows a transaction at most
 WAITING = (OutboxState.QUEUED, OutboxState.RETRY)
-STUCK = (*WAITING, OutboxState.DEAD, OutboxState.HELD)
+OPEN = (*WAITING, OutboxState.CLAIMED, OutboxState.TRANSMITTING)
+# Spelt as the index has it: who looks for what is due is not to go through all that was ever done.
+IS_OPEN = OutboxItem.state.in_(bindparam("open", OPEN, expanding=True, literal_execute=True))
 
 wakers: weakref.WeakSet[threading.Event] = weakref.WeakSet()  # set when work was committed in this process
 
@@ -46,17 +48,23 @@ def put(kind: str, key: str, *, agency_id: int, at: datetime, due_at: datetime |
 
 
 def retry_now(kind: str, key: str, *, at: datetime) -> bool:
-    """“Try again”: due at once, with all its attempts before it; false if it is in hand, done or unknown."""
+    """“Try again”: due at once, with all its attempts before it; false if it is so already, in hand, done or unknown."""
     values = {"state": OutboxState.RETRY, "due_at": at, "attempts": 0, "finished_at": None, "error": None}
     with transaction() as session:
         session.info["outbox"] = True
         moved = session.execute(
             update(OutboxItem)
-            .where(OutboxItem.kind == kind, OutboxItem.key == key, OutboxItem.state.in_(STUCK))
+            .where(OutboxItem.kind == kind, OutboxItem.key == key, _can_be_hurried(at))
             .values(values)
             .execution_options(synchronize_session=False)
         )
         return moved.rowcount == 1  # type: ignore[attr-defined,no-any-return]
+
+
+def _can_be_hurried(at: datetime) -> ColumnElement[bool]:
+    put_off = and_(OutboxItem.state == OutboxState.QUEUED, OutboxItem.due_at > at)
+    failed = and_(OutboxItem.state == OutboxState.RETRY, or_(OutboxItem.attempts > 0, OutboxItem.error.is_not(None)))
+    return or_(OutboxItem.state.in_([OutboxState.DEAD, OutboxState.HELD]), put_off, failed)
 
 
 def hurry(kinds: Collection[str], errors: Collection[str], *, at: datetime) -> None:
@@ -64,7 +72,8 @@ def hurry(kinds: Collection[str], errors: Collection[str], *, at: datetime) -> N
     waiting = (
         select(OutboxItem.id)
         .where(OutboxItem.kind.in_(kinds), OutboxItem.state == OutboxState.RETRY, OutboxItem.error.in_(errors))
-        .where(OutboxItem.due_at > at)
+        .where(OutboxItem.due_at > at, IS_OPEN)
+        .order_by(OutboxItem.due_at)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     )

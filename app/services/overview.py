@@ -79,13 +79,19 @@ def count(agency: Agency) -> int:
 
 def awaited(agency: Agency) -> Awaited:
     """What clients of the agency have yet to connect; archived ones are left in peace."""
-    asked, clients = ConnectionRequest, func.count(func.distinct(ConnectionRequest.workspace_id))
+    asked = ConnectionRequest
+    of_each = (
+        select(asked.workspace_id, func.count().label("apps"))
+        .where(asked.agency_id == agency.id, asked.status == Status.PENDING)
+        .group_by(asked.workspace_id)
+        .subquery()
+    )
     row = db.session.execute(
-        select(func.count(), clients)
-        .join(Workspace, Workspace.id == asked.workspace_id)
-        .where(asked.agency_id == agency.id, asked.status == Status.PENDING, Workspace.archived_at.is_(None))
+        select(func.coalesce(func.sum(of_each.c.apps), 0), func.count(Workspace.id))
+        .join(of_each, of_each.c.workspace_id == Workspace.id)
+        .where(Workspace.archived_at.is_(None))
     ).one()
-    return Awaited(row[0], row[1])
+    return Awaited(int(row[0]), row[1])
 
 
 def _together(ids: Sequence[int]) -> dict[int, Any]:

@@ -1,33 +1,64 @@
 """An agency's own clients: what a provider gave it for its own name there, the secret sealed."""
 
 import re
+from typing import Protocol
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
 from app import clock, runtime
 from app.catalog.protocol import ClientAuth
 from app.catalog.schema import App
-from app.database import transaction
+from app.database import lock, transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.i18n import _
 from app.models import Agency, Connection, OAuthClient, Staff
-from app.services import audit
-from app.vault import Masked, Place, open_, seal
+from app.prepared import Prepared, Row
+from app.services import audit, sealed
+from app.vault import Masked, VaultError, open_, seal
 
 PRINTABLE = re.compile(r"[\x20-\x7e]+")  # VSCHAR, RFC 6749, appendix A
 LONGEST_ID, LONGEST_SECRET = 400, 2000
 
 
-def find(agency: Agency, app_key: str) -> OAuthClient | None:
+class Owner(Protocol):
+    """An agency, known by its id."""
+
+    @property
+    def id(self) -> int:
+        """The primary key."""
+
+
+def find(agency: Owner, app_key: str) -> OAuthClient | None:
     """The agency's own client of an app, or the draft of one."""
     return db.session.scalar(
         select(OAuthClient).where(OAuthClient.agency_id == agency.id, OAuthClient.app_key == app_key)
     )
 
 
-def by_key(agency: Agency, key: str) -> OAuthClient | None:
+_USABLE = Prepared(
+    select(
+        OAuthClient.agency_id,
+        OAuthClient.public_id,
+        OAuthClient.app_key,
+        OAuthClient.client_id,
+        OAuthClient.client_secret,
+    ).where(
+        OAuthClient.agency_id == bindparam("agency"),
+        OAuthClient.app_key == bindparam("app"),
+        OAuthClient.client_id.is_not(None),
+    )
+)
+
+
+def usable(agency: Owner, app_key: str) -> Row | None:
+    """What it takes to use the agency's own client of an app; a draft is of no use."""
+    found: Row | None = _USABLE(agency=agency.id, app=app_key).one_or_none()
+    return found
+
+
+def by_key(agency: Owner, key: str) -> OAuthClient | None:
     """The agency's own client that a redirect address names."""
     return db.session.scalar(
         select(OAuthClient).where(OAuthClient.agency_id == agency.id, OAuthClient.public_id == key)
@@ -64,14 +95,20 @@ def draft(agency: Agency, app_key: str, *, by: Staff) -> OAuthClient:
 def configure(agency: Agency, app_key: str, *, client_id: str, client_secret: str, by: Staff) -> OAuthClient:
     """Store the id and the secret that the provider gave out; the secret is sealed and never shown again."""
     at = clock.now()
+    runtime.current().keys.require()
     app = runtime.current().catalog.get(app_key)
     client_id = _credential(client_id, field="client_id", most=LONGEST_ID)
     secret = _secret(app, client_secret)
     with transaction():
         own = draft(agency, app_key, by=by)
+        lock(own)
+        if own.client_id == client_id and own.configured_at and _is_secret_of(own, secret):
+            return own  # the same again
         replaced = own.client_id is not None
         own.client_id, own.configured_at = client_id, at
-        own.client_secret = seal(runtime.current().keyring, secret.encode(), _place(own)) if secret else None
+        own.client_secret = (
+            seal(runtime.current().keyring, secret.encode(), sealed.client_place(own)) if secret else None
+        )
         audit.record("oauth_client.set", own, by=by, at=at, app=app_key, client_id=client_id, replaced=replaced)
     return own
 
@@ -81,17 +118,26 @@ def remove(agency: Agency, app_key: str, *, by: Staff) -> None:
     at = clock.now()
     with transaction():
         own = find(agency, app_key)
+        if own:
+            lock(own)
         if own is None or own.client_id is None:
             raise Conflict(_("There is no client of your own to remove."))
         own.client_id = own.client_secret = own.configured_at = None
         audit.record("oauth_client.removed", own, by=by, at=at, app=app_key)
 
 
-def secret_of(own: OAuthClient) -> Masked | None:
+def secret_of(own: OAuthClient | Row) -> Masked | None:
     """The client's secret; None for a public one."""
     if own.client_secret is None:
         return None
-    return Masked(open_(runtime.current().keyring, own.client_secret, _place(own)).decode())
+    return Masked(open_(runtime.current().keyring, own.client_secret, sealed.client_place(own)).decode())
+
+
+def _is_secret_of(own: OAuthClient, secret: str) -> bool:
+    try:
+        return secret_of(own) == (Masked(secret) if secret else None)
+    except VaultError:  # what does not open any more is nobody's
+        return False
 
 
 def connections_made_with(own: OAuthClient) -> int:
@@ -126,7 +172,3 @@ def _credential(text: str, *, field: str, most: int) -> str:
     if not PRINTABLE.fullmatch(value):
         raise Refused(_("Only letters, digits and signs of a plain keyboard; copy it once more."), field=field)
     return value
-
-
-def _place(own: OAuthClient) -> Place:
-    return Place("oauth_client_secret", own.agency_id, None, own.public_id)

@@ -7,6 +7,7 @@ from app import runtime
 from app.catalog.schema import App, departed
 from app.models import Connection, ConnectionRequest, Flow, Node, Slot
 from app.oauth import scopes as protocol
+from app.prepared import Row
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ def of_slot(slot: Slot) -> tuple[str, ...]:
     return app_of(slot).scopes_for(node.action_key for node in slot.nodes)
 
 
-def app_of(row: Slot | Node | ConnectionRequest | Connection | Flow) -> App:
+def app_of(row: Slot | Node | ConnectionRequest | Connection | Flow | Row) -> App:
     """The catalog's app of a row, or a stand-in when it has left the catalog since."""
     return runtime.current().catalog.find(row.app_key) or departed(row.app_key)
 
 
-def missing(app: App, needed: Iterable[str], connection: Connection) -> tuple[str, ...]:
+def missing(app: App, needed: Iterable[str], connection: Connection | Row) -> tuple[str, ...]:
     """What a connection lacks of these; an API key lacks nothing that we could know of."""
     if app.oauth2 is None or connection.oauth_client is None:
         return ()
@@ -38,20 +39,22 @@ def missing(app: App, needed: Iterable[str], connection: Connection) -> tuple[st
 
 def required(asked: ConnectionRequest) -> tuple[str, ...]:
     """What an authorization for this request must bring: what its slot needs now, and what its connection holds already."""
-    app = app_of(asked)
     held = asked.slot.connection if asked.slot and asked.slot.connection else asked.connection
-    kept = held.scopes if held and held.oauth_client else ()
-    needed = of_slot(asked.slot) if asked.slot else tuple(asked.sent_scopes or ())
-    return app.ordered((*needed, *kept, *(asked.extra_scopes or ())))
+    needed = of_slot(asked.slot) if asked.slot else asked.sent_scopes
+    return together(app_of(asked), needed, held.scopes if held and held.oauth_client else (), asked.extra_scopes)
 
 
-def permissions(asked: ConnectionRequest) -> list[Permission]:
-    """The request's permissions for a person: which are new to an account already connected, which were not granted."""
-    app = app_of(asked)
-    held = asked.slot.connection if asked.slot and asked.slot.connection else None
-    lacking = protocol.missing(required(asked), asked.granted_scopes, app) if app.oauth2 else ()
-    new = missing(app, required(asked), held) if held else ()
-    return [Permission(s, app.scope_label(s), s in new, s in lacking) for s in required(asked)]
+def together(app: App, *parts: Iterable[str] | None) -> tuple[str, ...]:
+    """All of these scopes, each once, in the catalog's order."""
+    return app.ordered(scope for part in parts if part for scope in part)
+
+
+def permissions(
+    app: App, needed: Iterable[str], *, granted: Iterable[str] | None, new: Iterable[str] = ()
+) -> list[Permission]:
+    """What is needed, for a person: which of it is new to an account already connected, which was not granted."""
+    lacking = protocol.missing(needed, granted, app) if app.oauth2 else ()
+    return [Permission(s, app.scope_label(s), s in new, s in lacking) for s in needed]
 
 
 def changed_since_sent(asked: ConnectionRequest) -> bool:

@@ -2,17 +2,23 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
 
 from app import runtime
 from app.database import new_public_id
 from app.extensions import db
 from app.models import Connection, Secret
+from app.prepared import Prepared
+from app.services import sealed
 from app.vault import Masked, Place, open_, seal
 
-CONNECTION = "connection"
+_SECRET = Prepared(insert(Secret).returning(Secret.id))
+_CONNECTION = Prepared(insert(Connection).returning(Connection.id))
 
 
 def keep(connection: Connection, credential: Mapping[str, str | None], *, at: datetime) -> Secret:
@@ -22,7 +28,7 @@ def keep(connection: Connection, credential: Mapping[str, str | None], *, at: da
         public_id=new_public_id(),
         agency_id=connection.agency_id,
         workspace_id=connection.workspace_id,
-        purpose=CONNECTION,
+        purpose=sealed.CONNECTION,
         owner=connection.public_id,
         version=old.version + 1 if old else 1,
         sealed_at=at,
@@ -31,12 +37,45 @@ def keep(connection: Connection, credential: Mapping[str, str | None], *, at: da
     session = db.session()
     session.add(secret)
     session.flush()
+    # point: secret.sealed
     connection.secret_id = secret.id
     session.flush()
     if old is not None:
         shred(old)
+    # point: secret.replaced
     session.refresh(connection, ["secret"])
     return secret
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A connection that was just made."""
+
+    id: int
+    public_id: str
+    account: str | None
+
+
+def keep_new(credential: Mapping[str, str | None], *, at: datetime, **values: Any) -> Kept:
+    """Seal a credential, and make the connection that it belongs to."""
+    of, connection_id = SimpleNamespace(**values), new_public_id()
+    of.public_id = connection_id
+    secret = SimpleNamespace(public_id=new_public_id(), version=1)
+    sealed_in = _SECRET(
+        public_id=secret.public_id,
+        agency_id=of.agency_id,
+        workspace_id=of.workspace_id,
+        purpose=sealed.CONNECTION,
+        owner=connection_id,
+        version=secret.version,
+        blob=seal(runtime.current().keyring, json.dumps(credential).encode(), _place(of, secret)),
+        sealed_at=at,
+    ).scalar()
+    # point: secret.made
+    named = {"public_id": connection_id, "name_key": of.name.strip().casefold()}
+    made = _CONNECTION(secret_id=sealed_in, created_at=at, updated_at=at, **named, **values).scalar()
+    # point: connection.made
+    return Kept(made, connection_id, of.account)
 
 
 def reveal(connection: Connection) -> dict[str, Masked]:
@@ -53,10 +92,10 @@ def shred(secret: Secret) -> None:
     db.session.expunge(secret)
 
 
-def _place(connection: Connection, secret: Secret) -> Place:
+def _place(connection: Any, secret: Any) -> Place:
     """Where a secret belongs, said by the connection that wants it: one that was put elsewhere does not open there."""
     return Place(
-        CONNECTION,
+        sealed.CONNECTION,
         connection.agency_id,
         connection.workspace_id,
         connection.public_id,

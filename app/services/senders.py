@@ -3,12 +3,12 @@
 from sqlalchemy import or_, select
 
 from app import runtime
-from app.database import across_tenants
 from app.errors import Refused
 from app.extensions import db
 from app.i18n import _
 from app.models import Agency, Staff
 from app.services import addresses
+from app.tenancy import across_tenants
 
 FIELD = "sender_address"
 

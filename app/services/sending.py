@@ -48,7 +48,8 @@ def send(workflow: Workflow, *, by: Staff, all_or_nothing: bool = False) -> Sent
     """
     at = clock.now()
     with transaction():
-        bundles.lock(workflow.workspace_id)
+        bundles.turn(workflow.workspace_id)
+        # point: send.locked
         groups = _queued_by_recipient(workflow)
         unfit = _unfit_apps(groups, by.agency)
         left = [trouble for to, asked in groups.items() if (trouble := _trouble(workflow, to, asked, unfit))]
@@ -57,7 +58,9 @@ def send(workflow: Workflow, *, by: Staff, all_or_nothing: bool = False) -> Sent
         skipped = {each.recipient for each in left}
         sent = {to: asked for to, asked in groups.items() if to not in skipped}
         for recipient, asked in sent.items():
+            # point: send.dispatching
             _dispatch(workflow, recipient, asked, by=by, at=at)
+        # point: send.written
         return Sent(len(sent), sum(map(len, sent.values())), tuple(left))
 
 
@@ -101,6 +104,7 @@ def _dispatch(
     workflow: Workflow, recipient: str, asked: Sequence[ConnectionRequest], *, by: Staff, at: datetime
 ) -> None:
     bundle = bundles.mint(workflow.workspace, recipient, by=by, at=at)
+    # point: link.minted
     ids = [each.id for each in asked]
     moved = db.session.execute(
         update(ConnectionRequest)
@@ -110,6 +114,7 @@ def _dispatch(
     )
     if moved.rowcount != len(ids):  # type: ignore[attr-defined]
         raise Conflict(_("Somebody else changed this workflow just now. Try again."))
+    # point: requests.moved
     for each in _post(bundle, at=at):
         if each.id in ids:
             audit.record("request.sent", each, by=by, at=at, app=each.app_key, recipient=recipient)
@@ -117,6 +122,7 @@ def _dispatch(
 
 def _post(bundle: Bundle, *, at: datetime) -> Sequence[ConnectionRequest]:
     """Freeze what the mail will name, and write it to the outbox; returns all that it covers."""
+    # point: mail.posting
     outstanding = db.session.scalars(
         select(ConnectionRequest)
         .where(ConnectionRequest.bundle_id == bundle.id, ConnectionRequest.status == Status.PENDING)
@@ -126,6 +132,7 @@ def _post(bundle: Bundle, *, at: datetime) -> Sequence[ConnectionRequest]:
     for each in outstanding:
         each.sent_scopes = list(scopes.required(each))
     db.session.flush()
+    # point: scopes.frozen
     bundles.mail(bundle, at=at)
     return outstanding
 
@@ -138,11 +145,13 @@ def resend(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
     at = clock.now()
     with transaction():
         asked = connection_requests.get(agency, public_id)
-        bundles.lock(asked.workspace_id)
+        bundles.turn(asked.workspace_id)
         db.session.refresh(asked)
         _check_resend(asked, agency)
         _take_turn(asked, at=at)
+        # point: turn.taken
         bundle = bundles.mint(asked.workflow.workspace, asked.recipient, by=by, at=at)
+        # point: resend.minted
         clean = {"declined_reason": "", "declined_at": None, "notice": None, "bundle_id": bundle.id, "sent_at": at}
         sources = frozenset({Status.PENDING, Status.DECLINED})
         if not connection_requests.moved(asked, to=Status.PENDING, only_from=sources, **clean):
@@ -156,6 +165,7 @@ def resend(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
             )
             .values(resends=ConnectionRequest.resends + 1)
         )
+        # point: resend.counted
         audit.record("request.resent", asked, by=by, at=at, app=asked.app_key, recipient=asked.recipient)
         _post(bundle, at=at)
     return asked
@@ -182,14 +192,15 @@ def _check_not_archived(asked: ConnectionRequest) -> None:
 def _take_turn(asked: ConnectionRequest, *, at: datetime) -> None:
     """Claim the recipient's next mail, in one conditional UPDATE; RateLimited within five minutes of their last."""
     theirs = (Recipient.workspace_id == asked.workspace_id, Recipient.email == asked.recipient)
-    turn = db.session.execute(
-        update(Recipient).where(*theirs, Recipient.mailed_at <= at - bundles.RESEND_WAIT).values(mailed_at=at)
-    )
-    if turn.rowcount == 1:  # type: ignore[attr-defined]
-        return
     last = db.session.scalar(select(func.max(Recipient.mailed_at)).where(*theirs))
-    if last is not None:
-        wait = max(1, int((last + bundles.RESEND_WAIT - at).total_seconds() + 0.999))
+    if last is None:
+        return
+    due = bundles.after_wait(last)
+    turn = db.session.execute(
+        update(Recipient).where(*theirs, Recipient.mailed_at <= at - (due - last)).values(mailed_at=at)
+    )
+    if turn.rowcount != 1:  # type: ignore[attr-defined]
+        wait = max(1, int((due - at).total_seconds() + 0.999))
         raise RateLimited(
             _("Resend email (available in %(wait)s)", wait=f"{wait // 60}:{wait % 60:02}"), retry_after=wait
         )
@@ -203,7 +214,7 @@ def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staf
     at, address = clock.now(), addresses.normalise(recipient, field="recipient")
     with transaction():
         asked = connection_requests.get(agency, public_id)
-        bundles.lock(asked.workspace_id)
+        bundles.turn(asked.workspace_id)
         db.session.refresh(asked)
         if address == asked.recipient:
             raise Refused(_("It is already asked of this address."), field="recipient")
@@ -214,6 +225,7 @@ def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staf
             _check_not_archived(asked)
             connection_requests.check_eligible(agency, scopes.app_of(asked))
             bundle = bundles.mint(asked.workflow.workspace, address, by=by, at=at)
+            # point: recipient.minted
             connection_requests.moved(
                 asked,
                 to=Status.PENDING,
@@ -226,6 +238,7 @@ def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staf
                 granted_scopes=None,
                 typed_fields={},
             )
+            # point: recipient.moved
             bundles.close_if_settled(previous, at=at)
             _post(bundle, at=at)
         else:
@@ -236,17 +249,36 @@ def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staf
     return asked
 
 
-def preview(workflow: Workflow) -> str:
-    """What “Send to client” would do now, in a sentence."""
+@dataclass(frozen=True)
+class Waiting:
+    """What is queued."""
+
+    requests: int
+    recipients: int
+
+    @property
+    def preview(self) -> str:
+        """What “Send to client” would do now, in a sentence."""
+        if not self.requests:
+            return _("Nothing is queued.")
+        return ngettext(
+            "Sends %(num)s queued request to %(whom)s.",
+            "Sends %(num)s queued requests to %(whom)s.",
+            self.requests,
+            whom=ngettext("%(num)s recipient", "%(num)s recipients", self.recipients),
+        )
+
+
+def waiting(workflow: Workflow) -> Waiting:
+    """How much of the workflow waits to be sent, and to how many."""
     row = db.session.execute(
         select(func.count(), func.count(func.distinct(ConnectionRequest.recipient))).where(
             ConnectionRequest.workflow_id == workflow.id, ConnectionRequest.status == Status.QUEUED
         )
     ).one()
-    requests, recipients = row
-    if not requests:
-        return _("Nothing is queued.")
-    whom = ngettext("%(num)s recipient", "%(num)s recipients", recipients)
-    return ngettext(
-        "Sends %(num)s queued request to %(whom)s.", "Sends %(num)s queued requests to %(whom)s.", requests, whom=whom
-    )
+    return Waiting(row[0], row[1])
+
+
+def preview(workflow: Workflow) -> str:
+    """What “Send to client” would do now, in a sentence."""
+    return waiting(workflow).preview

@@ -1,13 +1,14 @@
 """Slots: which account a workflow needs, who provides it, and which connection fills it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from sqlalchemy import delete, or_, select
 
 from app import clock
 from app.database import transaction
-from app.errors import DomainError, NotFound, Refused
+from app.errors import Conflict, DomainError, NotFound, Refused
 from app.extensions import db
 from app.i18n import _
 from app.models import Connection, Health, Slot, Source, Staff, Workflow
@@ -60,12 +61,21 @@ def drop(slot: Slot) -> None:
     db.session.expunge(slot)
 
 
+@contextmanager
+def _turn_of(slot: Slot) -> Iterator[None]:
+    """A transaction that changes a slot, as it is once its turn has come; Conflict when it is gone."""
+    slot_id, workspace_id = slot.id, slot.workspace_id
+    with transaction() as session:
+        bundles.turn(workspace_id)
+        if session.get(Slot, slot_id) is None:
+            raise Conflict(str(connection_requests.STEP_IS_GONE))
+        yield
+
+
 def set_source(slot: Slot, source: Source, *, confirmed: bool = False, by: Staff) -> None:
     """Say who provides the connection. It cancels a live request and takes a connection out, which asks to confirm."""
     at = clock.now()
-    with transaction():
-        bundles.lock(slot.workspace_id)
-        db.session.refresh(slot)
+    with _turn_of(slot):
         if slot.source is source:
             return
         withdraw_request(slot, confirmed=confirmed, by=by, at=at)
@@ -78,15 +88,15 @@ def set_source(slot: Slot, source: Source, *, confirmed: bool = False, by: Staff
 def use_connection(slot: Slot, connection_id: str, *, confirmed: bool = False, by: Staff) -> None:
     """Fill the slot with a connection that is there already; NotFound, or Refused if it lacks permissions."""
     at = clock.now()
-    with transaction():
-        bundles.lock(slot.workspace_id)
-        db.session.refresh(slot)
+    with _turn_of(slot):
         chosen = next((c for c in candidates([slot]) if c.public_id == connection_id), None)
         if chosen is None:
             raise NotFound
         app = scopes.app_of(slot)
         if scopes.missing(app, scopes.of_slot(slot), chosen):
             raise Refused(_("This account does not cover what the workflow needs."))
+        if slot.connection_id == chosen.id and not connection_requests.unsettled_for(slot):
+            return
         withdraw_request(slot, confirmed=confirmed, by=by, at=at)
         slot.connection_id = chosen.id
         slot.source = slot.source or (Source.CLIENT if chosen.owner_email else Source.AGENCY)

@@ -7,12 +7,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import clock
-from app.database import transaction
+from app.database import lock, transaction
 from app.errors import Conflict, Forbidden, NotFound, Refused
 from app.extensions import db
 from app.i18n import _, lazy_gettext
 from app.models import Agency, Role, Staff, StaffSession
-from app.services import addresses, audit, paging, passwords
+from app.services import addresses, audit, counters, paging, passwords
 from app.services.paging import Page
 from app.vault import Masked
 
@@ -93,16 +93,17 @@ def enable(agency: Agency, public_id: str, *, by: Staff) -> Masked:
     return _renew(agency, public_id, act="staff.enabled", by=by)
 
 
-def renew_password(agency: Agency, public_id: str, *, by: Staff) -> Masked:
-    """Replace the password of a person who can't sign in by a one-time one, and end their sessions."""
-    return _renew(agency, public_id, act="staff.password_renewed", by=by)
+def renew_password(agency: Agency, public_id: str, *, by: Staff, form: str = "") -> Masked:
+    """Replace the password of a person who can't sign in by a one-time one, once for each form, and end their sessions."""
+    return _renew(agency, public_id, act="staff.password_renewed", by=by, form=form)
 
 
-def _renew(agency: Agency, public_id: str, *, act: str, by: Staff) -> Masked:
+def _renew(agency: Agency, public_id: str, *, act: str, by: Staff, form: str = "") -> Masked:
     at = clock.now()
     password, stored = passwords.new_one_time(at)
     enables = act == "staff.enabled"
     with transaction() as session:
+        counters.once(form, at=at)
         person = _locked(session, agency, public_id, by=by)
         if bool(person.disabled_at) is not enables:
             raise Conflict(_("Somebody else has changed this person meanwhile."))
@@ -116,6 +117,7 @@ def rename(person: Staff, name: str) -> None:
     """Change one's own name, which colleagues and the audit trail show."""
     at, name = clock.now(), addresses.clean_name(name)
     with transaction():
+        lock(person, "name")
         if name != person.name:
             person.name = name
             audit.record("staff.renamed", person, by=person, at=at, name=name)

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, select, update
 
 from app import clock
-from app.database import across_tenants, transaction
+from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.i18n import _
 from app.models import Staff
 from app.services import addresses, audit, limits, passwords, staff
 from app.services.audit import SYSTEM
+from app.tenancy import across_tenants
 
 WINDOW, TRIES = timedelta(minutes=15), 10
 

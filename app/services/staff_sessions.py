@@ -2,11 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from app import clock
-from app.database import across_tenants, acting_for, transaction
+from app.database import transaction
 from app.errors import Refused
 from app.extensions import db
 from app.i18n import _
@@ -14,6 +14,7 @@ from app.models import Staff, StaffSession
 from app.services import addresses, audit, counters, limits, passwords, staff_passwords
 from app.services.audit import Actor
 from app.services.staff_passwords import Proven
+from app.tenancy import across_tenants, acting_for
 
 IDLE, LONGEST = timedelta(hours=2), timedelta(hours=12)
 TOUCH = timedelta(minutes=1)  # how exactly the last sign of life is kept
@@ -160,6 +161,6 @@ def end_all(person: Staff) -> None:
     """Sign out of every browser, this one too."""
     at = clock.now()
     with transaction() as session:
-        count = session.scalar(select(func.count()).select_from(StaffSession).where(StaffSession.staff_id == person.id))
-        session.execute(delete(StaffSession).where(StaffSession.staff_id == person.id))
-        audit.record("staff.signed_out_everywhere", person, by=person, at=at, sessions=count)
+        ended = session.execute(delete(StaffSession).where(StaffSession.staff_id == person.id))
+        if count := ended.rowcount:  # type: ignore[attr-defined]
+            audit.record("staff.signed_out_everywhere", person, by=person, at=at, sessions=count)

@@ -1,14 +1,13 @@
-"""Workflows: ordered nodes, the slots they need, publishing, and the state that follows from the slots."""
+"""Workflows: their names, publishing, and the state that follows from their slots."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import case, func, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload, selectinload
 
-from app import clock, runtime
+from app import clock
 from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
@@ -17,7 +16,6 @@ from app.models import (
     Connection,
     ConnectionRequest,
     Health,
-    Node,
     Slot,
     Staff,
     Status,
@@ -25,9 +23,7 @@ from app.models import (
     WorkflowVersion,
     Workspace,
 )
-from app.services import addresses, audit, bundles, scopes, sending, slots
-
-MOST_NODES = 100
+from app.services import addresses, audit, bundles, counters, scopes, sending
 
 
 class State(StrEnum):
@@ -105,10 +101,11 @@ def _progress(workflow: Workflow, total: int, connected: int, broken: int) -> Pr
     return Progress(state, connected, total)
 
 
-def create(workspace: Workspace, name: str, *, by: Staff) -> Workflow:
-    """A new draft in the workspace."""
+def create(workspace: Workspace, name: str, *, by: Staff, form: str = "") -> Workflow:
+    """A new draft in the workspace, one for each form that asks for it."""
     at, name = clock.now(), addresses.clean_name(name)
     with transaction() as session:
+        counters.once(form, at=at)
         if workspace.archived_at:
             raise Conflict(_("This workspace is archived."))
         workflow = Workflow(
@@ -129,123 +126,10 @@ def rename(workflow: Workflow, name: str, *, by: Staff) -> None:
     """Give the workflow another name."""
     at, name = clock.now(), addresses.clean_name(name)
     with transaction():
-        workflow.name = name
-        audit.record("workflow.renamed", workflow, by=by, at=at, name=name)
-
-
-def add_node(
-    workflow: Workflow, *, app_key: str, action_key: str, label: str = "", separate: bool = False, by: Staff
-) -> Node:
-    """Append a step; it shares its app's slot unless a separate account is wanted."""
-    at = clock.now()
-    catalog = runtime.current().catalog
-    try:
-        app = catalog.get(app_key)
-    except NotFound:
-        raise Refused(_("Choose an app from the list."), field="app") from None
-    try:
-        action = app.action(action_key)
-    except NotFound:
-        raise Refused(_("Choose what %(app)s is to do.", app=app.name), field="action") from None
-    label = addresses.clean_name(label, field="label") if label.strip() else ""
-    try:
-        with transaction() as session:
-            bundles.lock(workflow.workspace_id)
-            if len(workflow.nodes) >= MOST_NODES:
-                raise Refused(_("A workflow has at most %(most)s nodes.", most=MOST_NODES))
-            slot = slots.separate(workflow, app.key) if separate else slots.shared(workflow, app.key)
-            node = Node(
-                agency_id=workflow.agency_id,
-                workspace_id=workflow.workspace_id,
-                workflow_id=workflow.id,
-                slot_id=slot.id,
-                app_key=app.key,
-                action_key=action.key,
-                label=label,
-                position=max((each.position for each in workflow.nodes), default=0) + 1,
-            )
-            session.add(node)
-            session.flush()
-            audit.record("workflow.node_added", workflow, by=by, at=at, app=app.key, action=action.key)
-    except IntegrityError:
-        raise Conflict(_("Somebody else changed this workflow just now. Try again.")) from None
-    return node
-
-
-def node_of(workflow: Workflow, public_id: str) -> Node:
-    """The workflow's node of that id; NotFound."""
-    for node in workflow.nodes:
-        if node.public_id == public_id:
-            return node
-    raise NotFound
-
-
-def move_node(workflow: Workflow, public_id: str, *, up: bool, by: Staff) -> None:
-    """Let a node change places with its neighbour; at the end of the list nothing happens."""
-    at = clock.now()
-    with transaction():
-        bundles.lock(workflow.workspace_id)
-        nodes = list(workflow.nodes)
-        here = nodes.index(node_of(workflow, public_id))
-        there = here - 1 if up else here + 1
-        if 0 <= there < len(nodes):
-            nodes[here], nodes[there] = nodes[there], nodes[here]
-            for position, node in enumerate(nodes, 1):
-                node.position = position
-            audit.record("workflow.node_moved", workflow, by=by, at=at, position=there + 1)
-
-
-def remove_node(workflow: Workflow, public_id: str, *, confirmed: bool, by: Staff) -> None:
-    """Take a step out; with the last one of its slot the slot goes, and what is asked for it is cancelled once confirmed."""
-    at = clock.now()
-    with transaction() as session:
-        bundles.lock(workflow.workspace_id)
-        node = node_of(workflow, public_id)
-        slot = node.slot
-        is_last = [each.id for each in slot.nodes] == [node.id]
-        if is_last:
-            slots.withdraw_request(slot, confirmed=confirmed, by=by, at=at)
-        audit.record("workflow.node_removed", workflow, by=by, at=at, app=node.app_key, action=node.action_key)
-        session.delete(node)
-        session.flush()
-        if is_last:
-            slots.drop(slot)
-        session.expire(workflow)
-
-
-def use_separate_account(workflow: Workflow, public_id: str, *, by: Staff) -> None:
-    """Give a node that shares its app's slot a slot of its own."""
-    at = clock.now()
-    with transaction() as session:
-        bundles.lock(workflow.workspace_id)
-        node = node_of(workflow, public_id)
-        if len(node.slot.nodes) < 2:
-            raise Conflict(_("This node has an account of its own already."))
-        node.slot_id = slots.separate(workflow, node.app_key).id
-        session.flush()
-        session.expire_all()
-        audit.record("workflow.account_separated", workflow, by=by, at=at, app=node.app_key)
-
-
-def use_shared_account(workflow: Workflow, public_id: str, *, confirmed: bool, by: Staff) -> None:
-    """Put a node with an account of its own back on its app's first slot."""
-    at = clock.now()
-    with transaction() as session:
-        bundles.lock(workflow.workspace_id)
-        node = node_of(workflow, public_id)
-        old = node.slot
-        target = next(slot for slot in workflow.slots if slot.app_key == node.app_key)
-        if target.id == old.id:
-            raise Conflict(_("This node shares its account already."))
-        is_last = len(old.nodes) == 1
-        if is_last:
-            slots.withdraw_request(old, confirmed=confirmed, by=by, at=at)
-        node.slot_id = target.id
-        session.flush()
-        if is_last:
-            slots.drop(old)
-        session.expire_all()
-        audit.record("workflow.account_shared", workflow, by=by, at=at, app=node.app_key)
+        bundles.turn(workflow.workspace_id)
+        if workflow.name != name:
+            workflow.name = name
+            audit.record("workflow.renamed", workflow, by=by, at=at, name=name)
 
 
 def unasked(workflow: Workflow) -> list[Slot]:
@@ -268,11 +152,12 @@ def slot_name(slot: Slot) -> str:
     return name if len(same) < 2 else _("%(app)s (account %(number)s)", app=name, number=same.index(slot) + 1)
 
 
-def publish(workflow: Workflow, *, by: Staff) -> sending.Sent:
+def publish(workflow: Workflow, *, by: Staff, form: str = "") -> sending.Sent:
     """Make the next numbered version and send what is queued, in one transaction; refused whole if anything is in the way."""
     at = clock.now()
     with transaction() as session:
-        bundles.lock(workflow.workspace_id)
+        bundles.turn(workflow.workspace_id)
+        counters.once(form, at=at)
         session.refresh(workflow)
         if workflow.archived_at or workflow.workspace.archived_at:
             raise Conflict(_("This workflow is archived."))
@@ -289,6 +174,7 @@ def publish(workflow: Workflow, *, by: Staff) -> sending.Sent:
                 )
             )
         sent = sending.send(workflow, by=by, all_or_nothing=True)
+        # point: publish.sent
         workflow.version += 1
         workflow.published_at = at
         session.add(
@@ -303,6 +189,7 @@ def publish(workflow: Workflow, *, by: Staff) -> sending.Sent:
             )
         )
         audit.record("workflow.published", workflow, by=by, at=at, version=workflow.version)
+        # point: publish.written
     return sent
 
 

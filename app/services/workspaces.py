@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from app import clock
-from app.database import transaction
+from app.database import lock, transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.i18n import _
@@ -67,6 +67,7 @@ def rename(agency: Agency, public_id: str, name: str, *, by: Staff) -> Workspace
     at, name = clock.now(), addresses.clean_name(name)
     with _refusing_twins(), transaction() as session:
         workspace = get(agency, public_id)
+        lock(workspace, "name")
         if name != workspace.name:
             before, workspace.name = workspace.name, name
             session.flush()

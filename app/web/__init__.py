@@ -6,6 +6,8 @@ from app import extensions
 from app.web import brand, client, oauth, ops, panel, portal
 from app.web.compression import register_compression
 from app.web.errors import register_errors
+from app.web.marks import register_marks
+from app.web.sealed import register_sealed
 from app.web.security import register_security
 from app.web.sessions import BrowserSessions
 from app.web.static import register_static
@@ -17,6 +19,7 @@ BLUEPRINTS = (panel.first_run, panel.bp, client.bp, oauth.bp, portal.bp, brand.b
 
 def register_web(app: Flask) -> None:
     """Bind the surfaces and everything around them."""
+    register_sealed(app)
     surround(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
@@ -33,4 +36,5 @@ def surround(app: Flask) -> None:
     register_security(app)
     register_errors(app)
     register_templating(app)
+    register_marks(app)
     register_toasts(app)

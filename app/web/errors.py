@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from werkzeug.exceptions import HTTPException, InternalServerError
 
@@ -27,7 +27,8 @@ STATUS: dict[type[DomainError], int] = {
     ProviderFailed: 502,
 }
 LINK_PREFIX = "/l/"
-DATABASE_AWAY = (OperationalError, InterfaceError, NoConnectionFree)
+# InternalError: PostgreSQL's last word as it stops because it can't write its log (SQLSTATE XX000).
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, NoConnectionFree)
 BACK_SOON = 10  # seconds
 
 

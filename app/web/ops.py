@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, abort, current_app, g, request
 from flask.typing import ResponseReturnValue
@@ -16,7 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.config import Config
+from app.config import Config, is_loopback
 from app.services import health
 
 bp = Blueprint("ops", __name__)
@@ -72,7 +73,17 @@ def _may_read() -> bool:
     if config.metrics_token:
         return scheme == "Bearer" and hmac.compare_digest(given.encode(), config.metrics_token.encode())
     came_through_proxy = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "Via"))
-    return not came_through_proxy and ipaddress.ip_address(request.remote_addr or "0.0.0.0").is_loopback  # noqa: S104 - no address
+    if came_through_proxy or not _is_called_by_this_machines_name():
+        return False
+    return ipaddress.ip_address(request.remote_addr or "0.0.0.0").is_loopback  # noqa: S104 - no address
+
+
+def _is_called_by_this_machines_name() -> bool:
+    """Not so from a page whose own name was made to lead to this machine (DNS rebinding), nor through a silent proxy."""
+    try:
+        return is_loopback(urlsplit(f"//{request.headers.get('Host', '')}").hostname or "")
+    except ValueError:
+        return False
 
 
 def _text(body: str, status: int) -> Response:

@@ -40,6 +40,16 @@ def surface_of(path: str) -> Surface:
     return clients.get(first, Surface.STAFF)
 
 
+def new_id() -> str:
+    """An id for a session, of 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_of(session_id: str) -> bytes:
+    """The SHA-256 under which a session is stored."""
+    return hashlib.sha256(session_id.encode()).digest()
+
+
 class BrowserSession(SessionMixin):
     """A browser's session at one surface, read-only but for its id. Only the CSRF token can be read from it."""
 
@@ -48,7 +58,7 @@ class BrowserSession(SessionMixin):
     def __init__(self, surface: Surface, session_id: str | None, secret: bytes) -> None:
         self.surface = surface
         self.is_new = session_id is None
-        self.id = session_id or secrets.token_urlsafe(32)
+        self.id = session_id or new_id()
         self.ended = False
         self._secret = secret
         self._must_set = False
@@ -56,7 +66,7 @@ class BrowserSession(SessionMixin):
     @property
     def id_hash(self) -> bytes:
         """SHA-256 of the id: the key of everything stored about this session."""
-        return hashlib.sha256(self.id.encode()).digest()
+        return hash_of(self.id)
 
     @property
     def must_set(self) -> bool:
@@ -67,9 +77,9 @@ class BrowserSession(SessionMixin):
         """Have a new session's cookie set although no form is shown."""
         self._must_set = self._must_set or self.is_new
 
-    def rotate(self) -> None:
+    def rotate(self, to: str | None = None) -> None:
         """Take a new id, as at every sign-in: whoever knew the old one is left with nothing."""
-        self.id = secrets.token_urlsafe(32)
+        self.id = to or new_id()
         self.is_new, self.ended, self._must_set = True, False, True
         g.pop(CSRF, None)
 
@@ -132,11 +142,18 @@ def _open(app: Flask, incoming: Request, surface: Surface) -> BrowserSession:
 
 def derived_key(app: Flask, purpose: str) -> bytes:
     """A key for one purpose alone, drawn from the application's secret key."""
+    return hmac.new(signing_key(app), f"gatehouse {purpose}".encode(), hashlib.sha256).digest()
+
+
+def signing_key(app: Flask) -> bytes:
+    """The key that all others are drawn from; one that verifies nothing while the real one is missing."""
+    runtime = app.extensions.get("gatehouse")
+    if runtime is not None:
+        return secrets.token_bytes(32) if runtime.keys.unsigned else cast("bytes", runtime.secret_key)
     secret = app.secret_key or b""
-    secret = secret.encode() if isinstance(secret, str) else secret
     if not secret:
         raise RuntimeError("The application has no secret key.")
-    return hmac.new(secret, f"gatehouse {purpose}".encode(), hashlib.sha256).digest()
+    return secret.encode() if isinstance(secret, str) else secret
 
 
 def _https(app: Flask) -> bool:

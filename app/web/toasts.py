@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from flask import Flask, Response, current_app, g, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
+from app.i18n import language
 from app.web.htmx import is_htmx, is_poll, trigger
 from app.web.sessions import delete_cookie, derived_key, get_cookie, set_cookie, surface_of
 
@@ -90,7 +91,16 @@ def _sealed(waiting: list[Toast]) -> str:
     return value if len(value) <= ROOM else _sealed(waiting[1:])
 
 
+def toast_region() -> str:
+    """What a page has toasts shown in, with nothing in it: the same on every page of a language, so made once."""
+    made: dict[str, str] = current_app.extensions.setdefault("gatehouse_toast_regions", {})
+    if language() not in made:
+        made[language()] = current_app.jinja_env.get_template("components/toast.html").module.toasts([])  # type: ignore[attr-defined]
+    return made[language()]
+
+
 def register_toasts(app: Flask) -> None:
-    """Have toasts delivered with every answer, and `take_toasts()` in templates."""
+    """Have toasts delivered with every answer, `take_toasts()` and `toast_region()` in templates."""
     app.after_request(_send)
+    app.add_template_global(toast_region)
     app.add_template_global(take_toasts)

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from app import clock, runtime
-from app.services import audit_chain, counters, housekeeping, leases
+from app.database import transaction
+from app.extensions import db
+from app.services import audit_chain, counters, housekeeping, leases, vault_keys
 from app.services.leases import Watch
+from app.worker import handlers
 
 
 @dataclass
@@ -29,19 +32,28 @@ class Chore:
 
 def of(watch: Watch) -> list[Chore]:
     """The chores of one worker."""
-    return [Chore(5, lambda: take_over(watch)), Chore(5, link), Chore(3600, forget)]
+    return [Chore(5, lambda: take_over(watch)), Chore(5, link), Chore(10, look_for_keys), Chore(3600, forget)]
 
 
 def take_over(watch: Watch) -> None:
-    """Free what workers that died left in their hands."""
+    """Free what workers that died left in their hands, and settle what that ends."""
     hold = runtime.current().config.mail_ambiguous == "hold"
     for mark in watch.lapsed(leases.in_hand()):
-        leases.release(mark, at=clock.now(), hold=hold)
+        at = clock.now()
+        with transaction():
+            taken = leases.release(mark, at=at, hold=hold)
+            if taken:
+                handlers.settled(*taken, at=at)
 
 
 def link() -> None:
     """Link new rows of the audit trail."""
     audit_chain.link()
+
+
+def look_for_keys() -> None:
+    """Learn which keys are in use by now, here and on other machines."""
+    vault_keys.relearn(db.engine, runtime.current().keys)
 
 
 def forget() -> None:

@@ -4,18 +4,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from app import runtime
 from app.models import OutboxState
 from app.services import grants
 from app.services.claims import Claimed, Failed
+from app.worker.owed import Owed
 
 
 def is_ready() -> bool:
-    """Always: providers are reached one by one."""
-    return True
+    """Whether there are the keys to open them; providers are reached one by one."""
+    return not runtime.current().keys.sealed
 
 
 @contextmanager
-def opened() -> Iterator[Callable[[Claimed], None]]:
+def opened(_owed: Owed) -> Iterator[Callable[[Claimed], None]]:
     """A run of grants, each on its own."""
     yield _discard
 
@@ -24,7 +26,7 @@ def _discard(item: Claimed) -> None:
     try:
         grants.discard(item.payload["flow"], agency_id=item.agency_id)
     except grants.NotGivenBack as error:
-        raise Failed("provider") from error
+        raise Failed("provider", later=error.retry_after) from error
 
 
 def settled(item: Claimed, state: OutboxState, /, *, at: datetime) -> None:

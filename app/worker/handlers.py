@@ -1,6 +1,6 @@
 """What is done for each kind of work in the outbox."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,9 @@ from app.models import OutboxState
 from app.services import bundle_mail
 from app.services import grants as held_grants
 from app.services.claims import Claimed
+from app.tenancy import acting_for
 from app.worker import grants, mail
+from app.worker.owed import Owed
 
 
 class Settled(Protocol):
@@ -19,21 +21,45 @@ class Settled(Protocol):
     def __call__(self, item: Claimed, state: OutboxState, /, *, at: datetime) -> None: ...
 
 
+def _look_at_nothing(_batch: Sequence[Claimed]) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Handler:
     """How one kind is done: `open` makes, for a batch, the function that does one item or raises what `claims` names.
 
-    `ready` says whether it can be done at all at present; until then it stays in the outbox untouched.
+    It is given what the worker owes: `owes` says that what was done of this kind may be written down with the next.
+
+    `ready` says whether it can be done at all at present; until then it stays in the outbox untouched. `look` may look up
+    at once what a batch needs.
     """
 
     kind: str
-    open: Callable[[], AbstractContextManager[Callable[[Claimed], None]]]
+    open: Callable[[Owed], AbstractContextManager[Callable[[Claimed], None]]]
     ready: Callable[[], bool]
     settled: Settled
+    look: Callable[[Sequence[Claimed]], None] = _look_at_nothing
+    owes: bool = False
     batch: int = 50
 
 
 HANDLERS = (
-    Handler(bundle_mail.KIND, open=mail.opened, ready=mail.is_ready, settled=bundle_mail.settled),
+    Handler(
+        bundle_mail.KIND,
+        open=mail.opened,
+        ready=mail.is_ready,
+        settled=bundle_mail.settled,
+        look=mail.look,
+        owes=True,
+    ),
     Handler(held_grants.KIND, open=grants.opened, ready=grants.is_ready, settled=grants.settled),
 )
+
+
+def settled(item: Claimed, state: OutboxState, *, at: datetime) -> None:
+    """Tell the handler of its kind how a piece of work ended in other hands. Within the transaction that says so."""
+    with acting_for(item.agency_id):
+        for handler in HANDLERS:
+            if handler.kind == item.kind:
+                handler.settled(item, state, at=at)

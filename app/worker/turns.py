@@ -6,17 +6,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 
 import structlog
 from flask import Flask
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from app import clock, runtime
-from app.database import across_tenants, acting_for, transaction
+from app.database import transaction
+from app.extensions import db
 from app.models import OutboxState
 from app.services import claims, leases
 from app.services.claims import Claimed, Failed, LeaseLost, Postponed, Superseded
+from app.tenancy import across_tenants, acting_for
+from app.vault import Sealed
 from app.worker.handlers import Handler
+from app.worker.owed import Owed
 
 INSISTS, PAUSE = 60.0, 1.0  # seconds: how long a database that went away may take to come back, and how often to look
 log = structlog.get_logger(__name__)
@@ -44,7 +49,9 @@ class Turns:
             at = clock.now()
             if not handler.ready() or not claims.is_due([handler.kind], at=at):
                 return False
+            # point: work.found
             batch = claims.claim([handler.kind], at=at, limit=handler.batch)
+        # point: work.claimed
         with self._lock:
             self._held |= {item.id: item for item in batch}
         try:
@@ -66,34 +73,75 @@ class Turns:
                 leases.renew(held, at=clock.now())
 
     def _run(self, handler: Handler, batch: list[Claimed]) -> None:
-        with self._app.app_context(), handler.open() as do:
-            for item in batch:
-                if self._stopping.is_set():
-                    return
-                self._finish(handler, item, self._outcome(do, item))
-                with self._lock:
-                    del self._held[item.id]
+        owed = Owed(partial(self._write, handler), partial(self._finish, handler, outcome=None))
+        with everybody(self._app), handler.open(owed) as do:
+            handler.look(batch)
+            done = 0
+            try:
+                for item in batch:
+                    if self._stopping.is_set():
+                        return
+                    # point: work.begun
+                    outcome = self._outcome(do, item)
+                    # point: work.done
+                    done += outcome is None
+                    if handler.owes and outcome is None:
+                        owed.put(item)
+                    else:
+                        owed.pay()
+                        self._finish(handler, item, outcome)
+            finally:
+                owed.pay()
+                if done:
+                    log.info("work settled", kind=handler.kind, outcome=OutboxState.DONE.value, items=done)
 
     def _outcome(self, do: Callable[[Claimed], None], item: Claimed) -> Exception | None:
         try:
-            with self._app.app_context(), acting_for(item.agency_id):
+            with acting_for(item.agency_id):
                 do(item)
         except (Superseded, Postponed, Failed, LeaseLost) as outcome:
             return outcome
+        except Sealed:
+            raise  # the key went missing just now: this waits for it like all else, with no attempt counted
         except Exception:
             log.exception("work failed", kind=item.kind, id=item.id)
             return Failed("internal")
+        finally:
+            db.session.rollback()
         return None
 
+    def _write(self, handler: Handler, item: Claimed) -> Callable[[], None]:
+        """Say in the transaction at hand that it is done; returns what is to be told of it then."""
+        with acting_for(item.agency_id):
+            state = self._end(handler, item, None, at=clock.now())
+
+        def tell() -> None:
+            self._count(item, state.value)
+            self._let_go(item)
+
+        return tell
+
+    def _let_go(self, item: Claimed) -> None:
+        with self._lock:
+            del self._held[item.id]
+
     def _finish(self, handler: Handler, item: Claimed, outcome: Exception | None) -> None:
+        self._insist(handler, item, outcome)
+        # point: work.settled
+        self._let_go(item)
+
+    def _insist(self, handler: Handler, item: Claimed, outcome: Exception | None) -> None:
         deadline = time.monotonic() + INSISTS
         while not isinstance(outcome, LeaseLost):
             try:
-                with self._app.app_context(), acting_for(item.agency_id):
+                with acting_for(item.agency_id):
                     self._settle(handler, item, outcome, at=clock.now())
             except LeaseLost as lost:
                 outcome = lost
-            except DBAPIError:
+            except Exception as error:
+                if not _may_pass(error):
+                    log.exception("work could not be settled", kind=item.kind, id=item.id)
+                    return  # left in hand: it lapses, counts as a failed try, and stops no other meanwhile
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(PAUSE)
@@ -109,17 +157,30 @@ class Turns:
             claims.done(item, at=at, note="superseded")
             self._count(item, "superseded")
         else:
+            failure = outcome if isinstance(outcome, Failed) else None
             with transaction():
-                if isinstance(outcome, Failed):
-                    hold = runtime.current().config.mail_ambiguous == "hold"
-                    state = claims.fail(item, outcome, at=at, hold=hold)
-                else:
-                    state = OutboxState.DONE
-                    claims.done(item, at=at)
-                handler.settled(item, state, at=at)
-            self._count(item, state.value, outcome.error if isinstance(outcome, Failed) else None)
+                state = self._end(handler, item, failure, at=at)
+            self._count(item, state.value, failure.error if failure else None)
+
+    def _end(self, handler: Handler, item: Claimed, failure: Failed | None, *, at: datetime) -> OutboxState:
+        state = OutboxState.DONE
+        if failure:
+            hold = runtime.current().config.mail_ambiguous == "hold"
+            state = claims.fail(item, failure, at=at, hold=hold)
+        else:
+            claims.done(item, at=at)
+        # point: work.settling
+        handler.settled(item, state, at=at)
+        # point: work.recorded
+        return state
 
     def _count(self, item: Claimed, outcome: str, error: str | None = None) -> None:
         with self._lock:
             self.tally[outcome] += 1
-        log.info("work settled", kind=item.kind, id=item.id, outcome=outcome, error=error)
+        if outcome != OutboxState.DONE.value:
+            log.info("work settled", kind=item.kind, id=item.id, outcome=outcome, error=error)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the database only went away; what it refuses, or we can't make of a row, stays so."""
+    return isinstance(error, DBAPIError) and not isinstance(error, DataError | IntegrityError)

@@ -4,11 +4,12 @@ import pytest
 from sqlalchemy import select
 
 from app import clock
-from app.database import across_tenants, transaction
+from app.database import transaction
 from app.errors import Refused
 from app.extensions import db
 from app.models import AuditEvent, Staff
 from app.services import staff_sessions
+from app.tenancy import across_tenants
 from tests import factories
 
 ASKED = ("agency", "create", "--name", "Northwind Studio", "--owner-email", "Maya@Northwind.example")

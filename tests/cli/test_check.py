@@ -14,8 +14,9 @@ from sqlalchemy import text
 from app import create_app
 from app.cli.check import HIDDEN, command
 from app.config import ROOT, Config
-from app.database import acting_for, transaction
+from app.database import transaction
 from app.services import health, own_clients
+from app.tenancy import acting_for
 from tests import factories
 
 SECRETS = ("s3cret-of-mail", "s3cret-of-postgres", "s3cret-of-query", "s3cret-of-slack", "s3cret-of-metrics" * 2)
@@ -174,8 +175,10 @@ def test_check_reads_the_keys(run, filled, name, content):
 def test_check_says_that_the_keys_are_of_another_installation(run, filled):
     (filled.keys_path / "vault-0001.key").write_text(KEY)
 
-    assert fail(run()) == health.KEY_MISSING
+    assert "is not here, and data is sealed with it: restore the key files." in fail(run())
     assert run(VAULT_KEYS=KEY).exit_code == 1
+    (filled.keys_path / "secret.key").write_text(KEY)
+    assert "which signed the links and sessions, is not here" in run().stderr
 
 
 @pytest.mark.parametrize(("name", "mode"), [("secret.key", 0o640), ("vault-0001.key", 0o604), ("", 0o750)])

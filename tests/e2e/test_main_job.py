@@ -21,7 +21,7 @@ PORTAL = "connects inside the portal and has 4 hours from when you send to conne
 REVEAL = """
 import json, sys
 from app import create_app
-from app.database import across_tenants
+from app.tenancy import across_tenants
 from app.extensions import db
 from app.models import Connection
 from app.services import secrets

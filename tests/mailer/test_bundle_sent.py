@@ -12,7 +12,7 @@ from app.database import transaction
 from app.extensions import db
 from app.mailer import bundle_sent
 from app.models import Channel
-from app.services import bundle_mail, connection_requests, link_tokens, sending
+from app.services import connection_requests, link_tokens, nodes, sending
 from tests import factories
 from tests.support.inbox import Received
 
@@ -39,7 +39,7 @@ def sent(workflow, owner, recipient=PRIYA, notes=("We open a ticket\nfor each <b
 
 
 def read(bundle, at=AT):
-    raw = bundle_sent.compose(bundle, at=at).as_bytes()
+    raw = bundle_sent.compose(factories.leaving(bundle), at=at).as_bytes()
     return Received("", (), raw, encrypted=False, login=None, message=message_from_bytes(raw, policy=policy.default))
 
 
@@ -152,7 +152,7 @@ def test_compose_for_a_member_leads_to_the_portal_and_carries_no_capability(work
 
 
 def test_compose_tells_what_is_outstanding_alone(agency, owner, bundle):
-    zendesk = bundle_mail.outstanding(bundle)[0]
+    zendesk = factories.outstanding(bundle)[0]
     connection_requests.cancel(agency, zendesk.public_id, by=owner)
 
     mail = read(bundle)
@@ -222,3 +222,28 @@ def test_compose_asks_the_database_no_more_for_more_apps(workspace, owner):
         return len(seen)
 
     assert statements(STEPS[0]) == statements(*STEPS)
+
+
+def test_compose_draws_once_what_is_alike_and_tells_each_their_own(workspace, owner, monkeypatch):
+    drawn, real = [], bundle_sent._rendered
+    monkeypatch.setattr(bundle_sent, "_rendered", lambda content: drawn.append(content) or real(content))
+    names = ("priya.nair", "o'brien&sons", "dana")
+    workflow = factories.make_workflow(workspace, owner, STEPS[0], name="Alike")
+    for _ in names[1:]:
+        nodes.add(workflow, app_key="zendesk", action_key="create_ticket", separate=True, by=owner)
+        db.session.refresh(workflow)
+    asked = [
+        factories.make_request(slot, owner, recipient=f"{name}@harbordental.example")
+        for slot, name in zip(workflow.slots, names, strict=True)
+    ]
+    sending.send(workflow, by=owner)
+
+    mails = [read(each.bundle) for each in asked]
+
+    assert len(drawn) == 1
+    for mail, each in zip(mails, asked, strict=True):
+        assert mail.links == [links.intake_url(link_tokens.of(each.bundle))]
+        assert page(mail).find("a", class_="button")["href"] == mail.links[0]
+        for told in (mail.text, page(mail).get_text()):
+            assert f"Sent to {each.recipient}." in told
+            assert not [other for other in asked if other is not each and other.recipient in told]

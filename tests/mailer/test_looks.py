@@ -8,7 +8,6 @@ from axe_playwright_python.sync_playwright import Axe
 
 from app.database import transaction
 from app.mailer import bundle_sent
-from app.services import bundle_mail
 from tests import factories
 
 BRIGHT, DARK_GROUND = "rgb(255, 255, 255)", "rgb(19, 21, 23)"
@@ -21,8 +20,8 @@ def html(agency, workspace, owner):
     bundle = factories.make_sent(workflow, owner)[0].bundle
     with transaction():
         agency.accent = "#ffe600"  # no text could be read in it as it is
-        bundle_mail.outstanding(bundle)[0].note = "W" * 256
-    raw = bundle_sent.compose(bundle, at=datetime(2026, 11, 20, tzinfo=UTC)).as_bytes()
+        factories.outstanding(bundle)[0].note = "W" * 256
+    raw = bundle_sent.compose(factories.leaving(bundle), at=datetime(2026, 11, 20, tzinfo=UTC)).as_bytes()
     return message_from_bytes(raw, policy=policy.default).get_body(("html",)).get_content()
 
 

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from app.catalog.protocol import Identity, OAuth2
+from app.catalog.protocol import Identity as IdentityWay
+from app.catalog.protocol import Keep, OAuth2
 from app.catalog.schema import Api, App, Field
-from app.oauth import ClientCredentials, Endpoints
+from app.oauth import ClientCredentials, Endpoints, Token, exchange, identify
 from app.oauth.endpoints import resolve
+from app.oauth.identify import Identity
 from app.vault import Masked
 
 AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 CLIENT = ClientCredentials("client-1", Masked("canary-client-secret"))
 REDIRECT = "https://access.example/oauth/callback/abc"
+HOUR = AT + timedelta(hours=1)
+PLAIN = {"access_token": "canary-access", "token_type": "Bearer", "expires_in": 3600}
+NOW = int(AT.timestamp())
+TOKEN = Token(access_token=Masked("canary-access"))
+
+KEEPS = (
+    Keep(path="instance_url", name="instance", pattern=r"https://[a-z]+\.acme\.example", required=True),
+    Keep(path="team.id", name="team", pattern="[A-Z0-9]+"),
+    Keep(path="domain", name="domain", pattern="[a-z]+", default="us"),
+)
 
 
 def an_app(server: HTTPServer, *, fields: tuple[Field, ...] = (), api: Api | None = None, **quirks: Any) -> App:
@@ -26,7 +39,7 @@ def an_app(server: HTTPServer, *, fields: tuple[Field, ...] = (), api: Api | Non
     ways: dict[str, Any] = {
         "authorize_url": f"{base}/authorize",
         "token_url": f"{base}/token",
-        "identity": Identity(url=f"{base}/me", id=("id",), label=("name",)),
+        "identity": IdentityWay(url=f"{base}/me", id=("id",), label=("name",)),
         **quirks,
     }
     if "discovery_url" in quirks:
@@ -65,3 +78,46 @@ def echo(server: HTTPServer, path: str, answer: object) -> list[Request]:
 
     server.expect_request(path).respond_with_handler(handle)
     return calls
+
+
+def exchanged(
+    app: App,
+    *,
+    client: ClientCredentials = CLIENT,
+    kept: Mapping[str, str] | None = None,
+    fields: Mapping[str, str] | None = None,
+    scopes: tuple[str, ...] = ("read",),
+    ends: Endpoints | None = None,
+    verifier: str = "v" * 64,
+) -> Token:
+    """The token for a code."""
+    return exchange(
+        app,
+        client,
+        ends or ends_of(app, **(fields or {})),
+        code=Masked("canary-code"),
+        verifier=Masked(verifier) if verifier else None,
+        redirect_uri=REDIRECT,
+        fields=fields or {},
+        kept=kept or {},
+        scopes=scopes,
+        at=AT,
+    )
+
+
+def identified(
+    app: App,
+    token: Token = TOKEN,
+    *,
+    nonce: str | None = None,
+    fields: Mapping[str, str] | None = None,
+    ends: Endpoints | None = None,
+) -> Identity:
+    """Whose account a token is of."""
+    fields = fields or {}
+    return identify(app, ends or resolve(app, dict(fields)), token, nonce=nonce, fields=fields, client=CLIENT, at=AT)
+
+
+def answer(**members: object) -> dict[str, object]:
+    """A token as most send it, with other members or more."""
+    return {**PLAIN, **members}

@@ -10,7 +10,8 @@ import pytest
 from werkzeug import Response
 
 from app.catalog.protocol import Body, ClientAuth, Condition, Keep, Revoke, RevokeAuth, RevokeStyle
-from app.oauth import RevokeOutcome, revoke
+from app.oauth import Fault, RevokeOutcome, revoke
+from app.oauth.revoke import RevokeLater
 from app.vault import Masked
 from tests.oauth.factories import CLIENT, an_app, ends_of, serve
 
@@ -188,6 +189,16 @@ def test_revoke_tells_the_truth(provider, status, document, outcome):
     serve(provider, "/revoke", document, status=status)
 
     assert revoked(an_app(provider, revoke=Revoke(url=provider.url_for("/revoke")))) is outcome
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, Fault.LIMITED), (503, Fault.UNAVAILABLE)])
+def test_revoke_says_when_to_ask_again(provider, status, code):
+    serve(provider, "/revoke", b"", status=status, **{"Retry-After": "120"})
+
+    with pytest.raises(RevokeLater) as later:
+        revoked(an_app(provider, revoke=Revoke(url=provider.url_for("/revoke"))))
+
+    assert (later.value.code, later.value.retry_after) == (code, 120)
 
 
 @pytest.mark.parametrize("document", [{"ok": False}, {"ok": "true"}, {}, b"<html>"])

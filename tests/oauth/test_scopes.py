@@ -52,7 +52,11 @@ def test_missing_knows_the_same_scope_in_other_words(provider, reported, require
         ({"scope_as": ScopeAs.LIST}, ["b", "a"], ("a", "b")),
         ({"scope_as": ScopeAs.NONE}, "a", None),
         ({"unreported": ("b",)}, "a", ("a", "b")),
-        ({"prefix": "p/"}, "p/a x", ("a", "x")),
+        ({"prefix": "p/"}, "p/a x", ("a",)),
+        ({}, "a <script> ../x canary", ("a",)),
+        ({}, "A b/", ("A", "b/")),
+        ({"aliases": {"alpha": "a"}}, "alpha", ("a",)),
+        ({"implies": {"all": ("a", "b")}}, "all x", ("a", "all", "b")),
     ],
 )
 def test_granted_reads_what_is_reported(provider, reported, value, expected):

@@ -9,6 +9,7 @@ import pytest
 
 from app import oauth
 from app.oauth import Fault, IdentityError, OAuthError, RevokeOutcome, TokenError
+from app.oauth.revoke import RevokeLater
 from app.sandbox import Mode, Switches
 from tests.sandbox.flow import Connector
 from tests.sandbox.person import Page, Person
@@ -40,7 +41,12 @@ def test_misbehaviour_reaches_exchange_identity_refresh_and_revocation(
             step()
         assert (caught.value.code, caught.value.retry_after) == expected
         assert caught.value.retryable
-    assert flow.revoke(begun, token) is not RevokeOutcome.CONFIRMED or mode is Mode.GARBAGE
+    if mode is Mode.RATE_LIMITED:
+        with pytest.raises(RevokeLater) as put_off:
+            flow.revoke(begun, token)
+        assert put_off.value.retry_after == expected[1]
+    else:
+        assert flow.revoke(begun, token) is not RevokeOutcome.CONFIRMED or mode is Mode.GARBAGE
 
     switches.reset()
     assert flow.refresh(begun, token.refresh_token)

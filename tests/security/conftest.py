@@ -47,6 +47,23 @@ def scenery(_scenery: Scenery) -> Iterator[Scenery]:
     return _scenery
 
 
+@pytest.fixture(scope="package")
+def _scenery_on_postgres(
+    postgres_url: str, postgres_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scenery]:
+    with fresh_database(postgres_url, postgres_template) as url:
+        settings = factories.config(tmp_path_factory.mktemp("installation"), factories.driver(url))
+        with running(settings, load(None)) as app:
+            yield Scenery(app, None)
+
+
+@pytest.fixture
+def standing(database_kind: str, request: pytest.FixtureRequest) -> Scenery:
+    """The same, on both databases, for tests that change nothing but counters."""
+    found: Scenery = request.getfixturevalue("scenery" if database_kind == "sqlite" else "_scenery_on_postgres")
+    return found
+
+
 # ── With the provider ───────────────────────────────────────────────────────
 
 

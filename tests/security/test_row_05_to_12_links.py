@@ -1,18 +1,21 @@
 """Links that do open: who follows them, what they leave behind, and where they are never found."""
 
+import json
 import logging
 import re
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from app import clock as app_clock
 from app import links
 from app.database import transaction
 from app.mailer import bundle_sent
 from app.models import Bundle
-from app.services import connection_requests, link_tokens
+from app.services import connection_requests, limits, link_tokens
 from tests import factories
 from tests.support.browsing import Browser
+from tests.support.shared_app import running
 
 
 def bundle_of(scenery, agency):
@@ -22,7 +25,7 @@ def bundle_of(scenery, agency):
 def letter(scenery):
     """The mail's text part, as it would be sent now."""
     with scenery.acting(scenery.ours) as (agency, _):
-        message = bundle_sent.compose(bundle_of(scenery, agency), at=app_clock.now())
+        message = bundle_sent.compose(factories.leaving(bundle_of(scenery, agency)), at=app_clock.now())
         return message.body, message.html
 
 
@@ -76,6 +79,27 @@ def test_row_06_the_token_is_left_at_once_and_told_to_nobody(scenery, clock, cap
     assert token not in repr(scenery.rows(scenery.ours))
 
 
+@pytest.mark.parametrize("cause", [RuntimeError, OSError, OperationalError])
+def test_row_06_the_token_is_in_no_error_either(scenery, clock, monkeypatch, cause):
+    """Whatever breaks while a link is opened, and whatever it says of that."""
+    token = scenery.ours.names["token"]
+    lines = []
+
+    def broken() -> str:
+        raise cause(f"SELECT '/l/{token}'", {"token": token}, ValueError(f'"GET /l/{token}" failed'))
+
+    monkeypatch.setattr(limits, "visitor", broken)
+    written = next(handler for handler in logging.getLogger().handlers if hasattr(handler, "gatehouse"))
+    monkeypatch.setattr(written, "emit", lambda record: lines.append(written.format(record)))
+    answer = scenery.app.test_client().get(f"/l/{token}")
+
+    assert answer.status_code in (500, 503)
+    assert token not in answer.text
+    (line,) = lines
+    assert "in client.open_link, request" in json.loads(line)["event"]
+    assert token not in line
+
+
 def test_row_06_no_page_loads_anything_from_elsewhere(scenery, clock):
     html = scenery.client(scenery.ours).get(f"/connect/{scenery.ours.names['bundle_id']}").text
     loaded = re.findall(r'<(?:script|link|img|iframe|source)[^>]*?(?:src|href)="([^"]*)"', html)
@@ -116,6 +140,26 @@ def test_row_07_links_come_from_the_configured_address_alone(scenery, name):
     assert "evil.example" not in text + html
 
 
+@pytest.mark.parametrize(
+    ("hops", "headers", "status"),
+    [
+        (0, {"Host": "evil.example", "X-Forwarded-Host": "localhost"}, 400),
+        (0, {"X-Forwarded-Host": "evil.example"}, 404),
+        (1, {"X-Forwarded-Host": "evil.example"}, 400),
+        (1, {"X-Forwarded-Host": "localhost, evil.example"}, 400),
+        (1, {"Host": "evil.example"}, 400),
+        (1, {"X-Forwarded-Host": "evil.example, localhost"}, 404),
+        (2, {"X-Forwarded-Host": "evil.example, localhost"}, 400),
+        (2, {"Host": "evil.example", "X-Forwarded-Host": "localhost"}, 400),
+    ],
+)
+def test_row_07_a_forwarded_host_counts_for_so_many_proxies_as_there_are(tmp_path, hops, headers, status):
+    """What stands left of the hops' own values is the visitor's invention. 404: the name was right."""
+    url = f"sqlite:///{tmp_path / 'x.sqlite3'}"
+    with running(factories.config(tmp_path, url, proxy_hops=hops)) as app:
+        assert app.test_client().get("/static/nothing", headers=headers).status_code == status
+
+
 # ── Row 8 ───────────────────────────────────────────────────────────────────
 
 
@@ -127,6 +171,14 @@ def test_row_08_the_link_survives_mail_programs(scenery, clock):
     assert [line for line in text.splitlines() if "/l/" in line] == [address]
     assert re.fullmatch(r"[A-Za-z0-9_.-]+[A-Za-z0-9]", scenery.ours.names["token"])
     assert len(address) < 300
+
+
+@pytest.mark.parametrize("end", "-_.")
+def test_row_08_a_token_that_ends_otherwise_is_drawn_again(scenery, monkeypatch, end):
+    made = iter((f"first{end}", f"second{end}", "third"))
+    monkeypatch.setattr(link_tokens, "make", lambda **_: next(made))
+
+    assert link_tokens.draw(epoch=1, agency_id=1, workspace_id=1, recipient="priya@x.example")[1] == "third"
 
 
 # ── Row 9 ───────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from app.models import Flow, FlowStatus, Notice, OutboxItem, Status
 from app.oauth import documents
 from app.services import connection_requests, sending
 from tests import factories
-from tests.security.test_row_13_to_18_flows import connected, leave, status
+from tests.security.connecting import connected, leave, status
 
 EVIL = ("https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "https:evil.example")
 
@@ -258,6 +258,7 @@ def test_row_27_an_account_is_its_issuer_and_its_stable_id(visitor, asked, works
     assert connected() == 2
 
 
+@pytest.mark.both_databases
 def test_row_27_the_database_holds_it(workspace):
     factories.make_connection(workspace, "northdesk", issuer="https://a.example", external_id="1", name="one")
     with pytest.raises(IntegrityError):

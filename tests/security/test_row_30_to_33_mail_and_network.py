@@ -15,8 +15,8 @@ from app.extensions import db
 from app.mailer import bundle_sent
 from app.mailer.message import BadHeader
 from app.models import Agency, OutboxItem
-from app.services import bundle_mail, bundles, claims, colours, connection_requests
-from app.services.claims import Postponed
+from app.services import colours, connection_requests
+from tests import factories
 from tests.support.scenery import picture
 
 HEADERS = ["From", "To", "Reply-To", "Subject", "Date", "Message-ID", "Auto-Submitted"]
@@ -38,7 +38,7 @@ def asked_of(scenery, agency):
 
 
 def mail(scenery, agency):
-    raw = bundle_sent.compose(asked_of(scenery, agency).bundle, at=app_clock.now()).as_bytes()
+    raw = bundle_sent.compose(factories.leaving(asked_of(scenery, agency).bundle), at=app_clock.now()).as_bytes()
     return message_from_bytes(raw, policy=policy.default)
 
 
@@ -193,53 +193,7 @@ def test_row_31_colours_are_checked_for_contrast(scenery):
         assert all(each.ratio >= 4.5 for each in colours.contrasts(accent)), accent
 
 
-# ── Row 32 ──────────────────────────────────────────────────────────────────
-
-
-def begin(scenery, agency, owner, recipient):
-    """One more mail about to leave; raises Postponed once there were enough."""
-    at = app_clock.now()
-    with transaction():
-        bundle = bundles.mint(asked_of(scenery, agency).workflow.workspace, recipient, by=owner, at=at)
-        asked = asked_of(scenery, agency)
-        asked.bundle_id, asked.recipient = bundle.id, recipient
-        bundles.mail(bundle, at=at)
-    wanted = {"bundle": bundle.id, "epoch": bundle.epoch}
-    item = next(each for each in claims.claim(["bundle.sent"], at=at) if each.payload == wanted)
-    bundle_mail.begin(item, at=at)
-
-
-def begun_until_stopped(scenery, agency, owner, recipients):
-    done = 0
-    for recipient in recipients:
-        try:
-            begin(scenery, agency, owner, recipient)
-        except Postponed as postponed:
-            return done, postponed.error
-        done += 1
-    return done, None
-
-
-def test_row_32_twenty_mails_a_day_to_one_recipient(scenery, clock):
-    clock.to(clock.now.replace(hour=3, minute=0, second=0))
-    with scenery.acting(scenery.ours) as (agency, owner):
-        one = "priya.nair@harbordental.example"
-        assert begun_until_stopped(scenery, agency, owner, [one] * 25) == (20, "cap_recipient")
-        begin(scenery, agency, owner, "sam@cobalt-it.example")
-        clock.forward(hours=21)
-        begin(scenery, agency, owner, one)
-
-
-def test_row_32_so_many_an_hour_for_an_agency_as_its_setting_says(scenery, clock):
-    clock.to(clock.now.replace(hour=3, minute=0, second=0))
-    with scenery.acting(scenery.ours) as (agency, owner):
-        assert (agency.mails_per_hour, agency.mails_per_recipient_day) == (1000, 20)
-        with transaction():
-            agency.mails_per_hour = 7
-        people = [f"client{number}@harbordental.example" for number in range(9)]
-        assert begun_until_stopped(scenery, agency, owner, people) == (7, "cap_agency")
-        clock.forward(hours=1)
-        begin(scenery, agency, owner, "one.more@harbordental.example")
+# ── Row 32: the caps are in test_row_32_mail_caps.py ────────────────────────
 
 
 def test_row_32_a_resend_waits_five_minutes_and_there_are_three(scenery, clock):
@@ -279,7 +233,7 @@ def test_row_32_a_resend_waits_five_minutes_and_there_are_three(scenery, clock):
     ],
 )
 def test_row_33_calls_go_to_public_https_addresses_alone(address):
-    """`tests/test_egress.py` has the whole of it: names that resolve inside, redirects, deadlines, sizes."""
+    """`test_row_33_egress.py` and `tests/egress` have the whole of it: spellings, names, redirects, deadlines, sizes."""
     egress = Egress(resolver=lambda _host, _port: ["127.0.0.1"])
     with pytest.raises(EgressRefused):
         egress.request("GET", address)

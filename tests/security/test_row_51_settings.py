@@ -13,12 +13,13 @@ from sqlalchemy import select
 
 from app import links
 from app.config import Config
-from app.database import across_tenants, transaction
+from app.database import transaction
 from app.egress import EgressRefused
 from app.extensions import db
 from app.mailer import transports
 from app.models import OutboxItem
 from app.services import claims, leases, link_tokens, oauth_clients, outbox
+from app.tenancy import across_tenants
 from app.worker import chores
 from tests import factories
 from tests.support.shared_app import running
@@ -52,11 +53,11 @@ def reaches_this_machine(app):
     return True
 
 
-def address_seen(app):
+def address_seen(app, forwarded="203.0.113.5"):
     """Who seems to ask, when a proxy says who does."""
     seen = []
     app.after_request(lambda answer: seen.append(request.remote_addr) or answer)
-    app.test_client().get("/healthz", headers={"X-Forwarded-For": "203.0.113.5"}, base_url=links.absolute(""))
+    app.test_client().get("/healthz", headers={"X-Forwarded-For": forwarded}, base_url=links.absolute(""))
     return seen
 
 
@@ -67,7 +68,7 @@ def what_becomes_of_uncertain_mail(app):
     with across_tenants("the worker's side"):
         at = agency.created_at
         with transaction():
-            outbox.put("bundle.sent", "x:1", agency_id=agency.id, at=at)
+            outbox.put("bundle.sent", "x:1", agency_id=agency.id, at=at, bundle=0, epoch=1)
         (item,) = claims.claim(["bundle.sent"], at=at)
         claims.start(item, at=at)
         watch = leases.Watch(0.0, steady=itertools.count().__next__)
@@ -171,6 +172,64 @@ def test_row_51_every_setting_has_an_effect(name, tmp_path, monkeypatch):
             db.session.remove()
 
     assert seen[0] != seen[1], seen
+
+
+# What one setting says besides: the rest of an address, or the other half of a pair.
+PARTS = {
+    "secret of a client": (
+        {"OAUTH_SLACK_CLIENT_ID": "id", "OAUTH_SLACK_CLIENT_SECRET": "one"},
+        {"OAUTH_SLACK_CLIENT_ID": "id", "OAUTH_SLACK_CLIENT_SECRET": "two"},
+        lambda app: oauth_clients.by_key(None, "shared-slack").client_secret.reveal(),
+    ),
+    "who logs in to the mail server": (
+        {"SMTP_URL": "smtp://one:secret@mail.example", "MAIL_FROM": "x@x.example"},
+        {"SMTP_URL": "smtp://two:secret@mail.example", "MAIL_FROM": "x@x.example"},
+        lambda app: transports.current()._server.username,
+    ),
+    "the mail server's password": (
+        {"SMTP_URL": "smtp://one:secret@mail.example", "MAIL_FROM": "x@x.example"},
+        {"SMTP_URL": "smtp://one:other@mail.example", "MAIL_FROM": "x@x.example"},
+        lambda app: transports.current()._server.password,
+    ),
+    "its port": (
+        {"SMTP_URL": "smtp://mail.example:2525", "MAIL_FROM": "x@x.example"},
+        {"SMTP_URL": "smtp://mail.example:2526", "MAIL_FROM": "x@x.example"},
+        lambda app: transports.current()._server.port,
+    ),
+    "without TLS on this machine": (
+        {"SMTP_URL": "smtp://localhost", "MAIL_FROM": "x@x.example"},
+        {"SMTP_URL": "smtp://localhost?tls=none", "MAIL_FROM": "x@x.example"},
+        way_out,
+    ),
+    "one hop or two": (
+        {"PROXY_HOPS": "1"},
+        {"PROXY_HOPS": "2"},
+        lambda app: address_seen(app, "203.0.113.5, 10.0.0.1"),
+    ),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_row_51_every_part_of_a_setting_has_an_effect(part, tmp_path):
+    *both, effect = PARTS[part]
+    seen = []
+    for number, given in enumerate(both):
+        with served(INSTANCE_PATH=tmp_path / f"instance{number}", **given) as app, app.app_context():
+            seen.append(effect(app))
+            db.session.remove()
+
+    assert seen[0] != seen[1], seen
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_row_51_a_setting_from_a_file_is_the_same_setting(name, tmp_path):
+    variable, one, *_ = SETTINGS[name]
+    value, beside = one.format(tmp=tmp_path), {f"GATEHOUSE_{key}": text for key, text in BESIDE.get(name, {}).items()}
+    (tmp_path / "value").write_text(f"{value}\n")
+
+    from_file = Config.from_environ(beside | {f"GATEHOUSE_{variable}_FILE": str(tmp_path / "value")})
+
+    assert from_file == Config.from_environ(beside | {f"GATEHOUSE_{variable}": value})
 
 
 def _apps_on_this_machine(tmp_path):

@@ -129,7 +129,7 @@ class Model:
     def mint(self, whose: Whose, at: datetime) -> None:
         """A fresh link with its mail; portal or link, as it stands at this moment."""
         channel = Channel.PORTAL if whose in self.members else Channel.LINK
-        self.links[whose], self.mailed[whose] = at + channel.lifetime, at
+        self.links[whose], self.mailed[whose] = at + channel.lifetime, max(at, self.mailed.get(whose, at))
         self.mails += 1
 
     def resend(self, it: Request, at: datetime) -> None:

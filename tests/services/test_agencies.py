@@ -3,12 +3,12 @@ import secrets
 import pytest
 from sqlalchemy import select
 
-from app.database import across_tenants
 from app.errors import Refused
 from app.extensions import db
 from app.models import Agency, AuditEvent, Role, Staff
 from app.services import agencies, staff_sessions
 from app.services.agencies import NewAgency
+from app.tenancy import across_tenants
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 

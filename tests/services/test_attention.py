@@ -2,12 +2,13 @@ import pytest
 from sqlalchemy import update
 
 from app import clock as app_clock
-from app.database import acting_for, transaction
+from app.database import transaction
 from app.extensions import db
 from app.models import Health, OutboxItem, OutboxState
 from app.oauth.faults import Fault
-from app.services import attention, connection_requests, sending, workflows, workspaces
+from app.services import attention, connection_requests, nodes, sending, workflows, workspaces
 from app.services.attention import Counts
+from app.tenancy import acting_for
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.statements import counted
@@ -157,7 +158,7 @@ def ask_many(workspace, owner, count, company="x"):
     """A request to each of so many people, sent."""
     workflow = workflows.create(workspace, f"For {count}", by=owner)
     for _ in range(count):
-        workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
+        nodes.add(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
     asked = [
         factories.make_request(slot, owner, recipient=f"p{number}@{company}.example")
         for number, slot in enumerate(workflow.slots)

@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import delete, event, select, update
 
 from app import clock
-from app.database import across_tenants, transaction
+from app.database import transaction
 from app.extensions import db
 from app.models import Agency, AuditEvent
 from app.services import audit, audit_chain
+from app.tenancy import across_tenants
 from tests import factories
 
 

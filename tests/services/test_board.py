@@ -5,7 +5,7 @@ import pytest
 from app import clock as app_clock
 from app.database import transaction
 from app.models import Channel, Health, Source, Status
-from app.services import board, connection_requests, sending, slots, workflows
+from app.services import board, connection_requests, nodes, sending, slots, workflows
 from app.services.audit import SYSTEM
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
@@ -121,7 +121,7 @@ def test_view_hides_what_was_cancelled_unless_it_can_be_asked_again(workspace, w
 
 def test_view_hides_what_was_cancelled_for_a_step_that_is_gone(workflow, owner):
     slack = factories.make_request(workflow.slots[0], owner)
-    workflows.remove_node(workflow, workflow.nodes[0].public_id, confirmed=True, by=owner)
+    nodes.remove(workflow, workflow.nodes[0].public_id, confirmed=True, by=owner)
 
     assert slack.status is Status.CANCELLED
     assert card(workflow, slack) is None
@@ -173,7 +173,7 @@ def test_view_asks_as_often_for_twenty_as_for_one(workspace, owner):
     def statements(count):
         workflow = workflows.create(workspace, f"With {count}", by=owner)
         for _ in range(count):
-            workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
+            nodes.add(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
         for number, slot in enumerate(workflow.slots):
             factories.make_request(slot, owner, recipient=f"p{number}@x{count}.example")
         sending.send(workflow, by=owner)

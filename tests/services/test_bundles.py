@@ -150,3 +150,12 @@ def test_channel_for_goes_by_present_members_of_this_workspace(agency, workspace
     members.remove(workspace, member.public_id, by=owner)
     assert db.session.scalar(select(func.count(Member.id)).where(Member.workspace_id == workspace.id)) == 1
     assert bundles.channel_for(workspace.id, PRIYA) is Channel.LINK
+
+
+def test_mail_never_shortens_the_wait_of_a_later_one(workspace, bundle, clock):
+    """Who waited for the lock read the clock before the one who went first; and hosts' clocks differ."""
+    with transaction():
+        bundles.mail(bundle, at=clock.now)
+        bundles.mail(bundle, at=clock.now - timedelta(seconds=90))
+
+    assert bundles.resend_available_at(workspace.id, [PRIYA]) == {PRIYA: clock.now + timedelta(minutes=5)}

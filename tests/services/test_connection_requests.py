@@ -7,7 +7,7 @@ from app import runtime
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.models import AuditEvent, OutboxItem, Source, Status
-from app.services import connection_requests, sending, slots, workflows, workspaces
+from app.services import connection_requests, nodes, sending, slots, workflows, workspaces
 from tests import factories
 from tests.support import shared_app
 from tests.support.elsewhere import elsewhere
@@ -37,7 +37,7 @@ def test_ask_again_queues_a_fresh_copy_and_leaves_the_old_one(agency, workflow, 
 
 def test_ask_again_is_refused_once_the_step_is_gone(agency, workflow, owner):
     asked = factories.make_request(workflow.slots[0], owner)
-    workflows.remove_node(workflow, workflow.nodes[0].public_id, confirmed=True, by=owner)
+    nodes.remove(workflow, workflow.nodes[0].public_id, confirmed=True, by=owner)
 
     with pytest.raises(Conflict, match="no longer there"):
         connection_requests.request_again(agency, asked.public_id, by=owner)

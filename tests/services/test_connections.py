@@ -6,12 +6,13 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from app.database import across_tenants, transaction
+from app.database import transaction
 from app.extensions import db
 from app.models import Connection, Health, Secret
 from app.oauth.faults import Fault
 from app.oauth.identify import Identity
 from app.services import callbacks, connections, secrets
+from app.tenancy import across_tenants
 from app.vault import Masked, VaultError
 from tests import factories
 from tests.support import browsing, shared_app
@@ -103,6 +104,17 @@ def test_store_keeps_the_refresh_token_when_no_new_one_comes(client, ask, stub, 
     after = secrets.reveal(connection)
     assert after["refresh_token"] == before["refresh_token"]
     assert after["access_token"] != before["access_token"]
+
+
+def test_store_replaces_a_secret_that_does_not_open_any_more(client, ask, stub, monkeypatch):
+    connection = client.connects(ask())
+    with transaction():
+        connection.secret.blob = connection.secret.blob[:-1] + bytes([connection.secret.blob[-1] ^ 1])
+    real = stub.exchange
+    monkeypatch.setattr(callbacks, "exchange", lambda *a, **k: replace(real(*a, **k), refresh_token=None))
+
+    assert client.connects(ask()).id == connection.id
+    assert "refresh_token" not in secrets.reveal(connection)
 
 
 def test_the_same_account_in_two_workspaces_is_two_connections(agency, client, ask):

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from app.database import transaction
+from app.errors import Refused, Repeated
 from app.extensions import db
 from app.models import Counter
 from app.services import counters
@@ -83,3 +84,40 @@ def test_forget_never_drops_what_happens_once_for_ever(key):
     counters.forget(before=AT - timedelta(days=1))
 
     assert not hit(key, limit=1, window=ever)
+
+
+def test_once_lets_a_form_be_acted_on_once_a_day_at_least(key):
+    def act(at=AT):
+        with transaction():
+            counters.once(key, at=at)
+
+    act()
+    for later in (timedelta(0), timedelta(hours=14, minutes=59), timedelta(hours=23)):
+        with pytest.raises(Repeated):
+            act(AT + later)
+
+
+def test_once_lets_a_form_that_was_refused_be_sent_again(key):
+    def refused():
+        with transaction():
+            counters.once(key, at=AT)
+            raise Refused("Write another name.")
+
+    with pytest.raises(Refused):
+        refused()
+    with transaction():
+        counters.once(key, at=AT)
+
+
+def test_once_does_not_mind_forms_without_a_mark():
+    with transaction():
+        counters.once("", at=AT)
+        counters.once("", at=AT)
+
+
+def test_once_at_the_same_moment_is_once(key):
+    def act():
+        with transaction():
+            counters.once(key, at=AT)
+
+    assert sorted(map(str, outcomes(at_once([act] * 8)))) == [str(Repeated)] * 7 + ["None"]

@@ -7,13 +7,14 @@ from sqlalchemy import event, select
 
 from app import create_app
 from app.config import Config
-from app.database import across_tenants, enter_tenant, transaction
+from app.database import transaction
 from app.errors import Conflict
 from app.extensions import db
 from app.models import AuditEvent, Bundle, OutboxItem, OutboxState
 from app.services import bundle_mail, claims, deliveries, sending
 from app.services.claims import Failed
 from app.services.deliveries import REASONS, DeliveryState
+from app.tenancy import across_tenants, enter_tenant
 from tests import factories
 
 ANN, BEN = "ann@client.example", "ben@client.example"
@@ -102,7 +103,7 @@ def test_of_bundles_tells_of_the_present_link_alone(agency, owner, bundle, clock
     settle(claims.fail, claim(clock.now), Failed("refused", permanent=True), at=clock.now)
     clock.forward(minutes=6)
 
-    sending.resend(agency, bundle_mail.outstanding(bundle)[0].public_id, by=owner)
+    sending.resend(agency, factories.outstanding(bundle)[0].public_id, by=owner)
 
     assert of(bundle).state is DeliveryState.QUEUED
 
@@ -155,7 +156,7 @@ def test_failed_holds_of_bundles_whose_mail_needs_somebody(agency, owner, send, 
 
     assert [each.recipient for each in failed()] == [ANN, BEN]
     clock.forward(minutes=6)
-    sending.resend(agency, bundle_mail.outstanding(failed()[0])[0].public_id, by=owner)
+    sending.resend(agency, factories.outstanding(failed()[0])[0].public_id, by=owner)
     assert [each.recipient for each in failed()] == [BEN]
 
 

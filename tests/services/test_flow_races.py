@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app.errors import Conflict
 from app.extensions import db
 from app.models import Connection, Flow, FlowStatus, OutboxItem, Source, Status
-from app.services import callbacks, connection_requests, flows, sending, slots, workflows, workspaces
+from app.services import callbacks, connection_requests, flows, nodes, sending, slots, workflows, workspaces
 from tests import factories
 from tests.support import browsing, shared_app
 from tests.support.browsing import Browser
@@ -65,7 +65,7 @@ class Overtaking:
 
     def remove_node(self):
         workflow = self.asked.workflow
-        workflows.remove_node(workflow, workflow.nodes[0].public_id, confirmed=True, by=self.owner)
+        nodes.remove(workflow, workflow.nodes[0].public_id, confirmed=True, by=self.owner)
 
     def resend(self):
         self.clock.forward(minutes=6)

@@ -7,10 +7,12 @@ from sqlalchemy import select
 
 from app.database import transaction
 from app.extensions import db
-from app.models import AuditEvent, Flow, OutboxItem
-from app.oauth.revoke import RevokeOutcome
+from app.models import AuditEvent, Flow, OutboxItem, OutboxState
+from app.oauth.faults import Fault
+from app.oauth.revoke import RevokeLater, RevokeOutcome
 from app.services import connection_requests, grants
 from app.vault import VaultError
+from app.worker import Worker
 from tests import factories
 from tests.support import browsing, shared_app
 from tests.support.browsing import Browser
@@ -93,6 +95,19 @@ def test_a_grant_is_kept_sealed_until_the_provider_took_it_back(agency, held, pr
 
     db.session.refresh(held)
     assert held.grant is not None
+
+
+def test_a_provider_that_asks_for_a_pause_is_asked_again_after_it(app, held, provider, clock, monkeypatch):
+    def revoke(*_, **__):
+        raise RevokeLater(Fault.LIMITED, retry_after=7200)
+
+    monkeypatch.setattr(grants, "revoke", revoke)
+    clock.forward(hours=1)
+    began = clock.now
+    Worker(app).run_once()
+
+    (item,) = discards()
+    assert (item.state, item.error, item.due_at) == (OutboxState.RETRY, "provider", began + timedelta(hours=2))
 
 
 def test_what_was_withdrawn_meanwhile_is_given_back_at_once(agency, asked, browser, stub, owner, provider, clock):

@@ -76,8 +76,13 @@ def test_draw_never_gives_the_same_twice():
 
 def test_digest_is_the_sha256_of_the_exact_string():
     assert link_tokens.digest("abc") == hashlib.sha256(b"abc").digest()
-    assert link_tokens.digest("é") == hashlib.sha256("é".encode()).digest()
-    assert link_tokens.digest("\udce9")  # what a path with broken bytes reads as
+    assert link_tokens.digest("abc ") != link_tokens.digest("abc")
+
+
+@pytest.mark.parametrize("text", ["é", "\udce9", "abc ", "a" * 257])
+def test_digest_of_what_no_token_looks_like_is_that_of_nothing(text):
+    """A path with broken bytes, or one that is too long, costs no more and is found nowhere."""
+    assert link_tokens.digest(text) == hashlib.sha256(b"").digest()
 
 
 def test_matches_takes_the_token_of_the_bundle_alone():

@@ -7,7 +7,7 @@ from app.database import transaction
 from app.errors import Conflict, Refused
 from app.extensions import db
 from app.models import Channel, Connection, Health, OutboxItem, Source, Status, WorkflowVersion
-from app.services import connection_requests, intake, members, sending, slots, workflows, workspaces
+from app.services import connection_requests, intake, members, nodes, sending, slots, workflows, workspaces
 from app.services.workflows import State
 from tests import factories
 from tests.support import browsing, shared_app
@@ -70,7 +70,7 @@ def test_one_recipient_in_two_workspaces_has_two_of_everything(agency, workflow,
 def test_the_same_app_twice_in_one_workflow_asks_for_two_accounts(workspace, owner, stub):
     workflow = factories.make_workflow(workspace, owner, SLACK, SLACK)
     assert len(workflow.slots) == 1
-    workflows.use_separate_account(workflow, workflow.nodes[1].public_id, by=owner)
+    nodes.use_separate_account(workflow, workflow.nodes[1].public_id, by=owner)
     slots.set_source(workflow.slots[1], Source.CLIENT, by=owner)
     first, second = factories.make_sent(workflow, owner)
     browser = Browser()

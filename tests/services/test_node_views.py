@@ -3,7 +3,7 @@ import pytest
 from app import clock as app_clock
 from app.database import transaction
 from app.models import Health, Source
-from app.services import connection_requests, node_views, sending, slots, workflows
+from app.services import connection_requests, node_views, nodes, sending, slots, workflows
 from app.services.audit import SYSTEM
 from app.services.node_views import Stage, Unfit
 from tests import factories
@@ -42,7 +42,7 @@ def stage(workflow, agency, number=1):
 
 def test_stages_of_a_slot(workspace, agency, owner):
     workflow = workflows.create(workspace, "Bare", by=owner)
-    slot = workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], by=owner).slot
+    slot = nodes.add(workflow, app_key="slack", action_key=STEPS[0][1], by=owner).slot
     assert stage(workflow, agency) is Stage.UNDECIDED
     slots.set_source(slot, Source.AGENCY, by=owner)
     assert stage(workflow, agency) is Stage.UNCHOSEN
@@ -73,8 +73,8 @@ def test_a_live_request_says_more_than_what_it_mends(workspace, agency, workflow
 
 
 def test_nodes_of_one_app_point_to_the_first(workflow, agency, owner):
-    workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], by=owner)
-    workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
+    nodes.add(workflow, app_key="slack", action_key=STEPS[0][1], by=owner)
+    nodes.add(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
 
     found = seen(workflow, agency)
 
@@ -91,7 +91,7 @@ def test_nodes_of_one_app_point_to_the_first(workflow, agency, owner):
 )
 def test_why_a_client_cant_be_asked(workspace, agency, owner, catalog, app_key, unfit):
     workflow = workflows.create(workspace, "Bare", by=owner)
-    workflows.add_node(workflow, app_key=app_key, action_key=catalog.get(app_key).actions[0].key, by=owner)
+    nodes.add(workflow, app_key=app_key, action_key=catalog.get(app_key).actions[0].key, by=owner)
 
     assert seen(workflow, agency)[0].slot.unfit is unfit
 
@@ -109,7 +109,7 @@ def test_view_asks_as_often_for_twenty_as_for_one(workspace, agency, owner):
     def statements(count):
         workflow = workflows.create(workspace, f"With {count}", by=owner)
         for _ in range(count):
-            workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
+            nodes.add(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
         for number, slot in enumerate(workflow.slots):
             factories.make_request(slot, owner, recipient=f"p{number}@x{count}.example")
         sending.send(workflow, by=owner)

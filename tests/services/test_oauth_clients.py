@@ -1,11 +1,11 @@
 import pytest
 
 from app import runtime
-from app.database import acting_for
 from app.errors import Conflict
 from app.extensions import db
 from app.services import oauth_clients, own_clients
 from app.services.oauth_clients import Readiness
+from app.tenancy import acting_for
 from tests.services.test_own_clients import configured
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.statements import counted

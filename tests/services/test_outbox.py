@@ -5,14 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, true
 
 from app import clock
-from app.database import across_tenants, transaction
+from app.database import transaction
 from app.extensions import db
 from app.models import OutboxItem, OutboxState
 from app.services import claims, leases, outbox
 from app.services.claims import Failed, LeaseLost
+from app.tenancy import across_tenants
 
 KIND = "letter.sent"
 
@@ -243,6 +244,7 @@ def test_retry_now_gives_a_dead_or_held_row_all_its_attempts_again(agency, at, h
     claims.fail(item, Failed("dropped", permanent=not held, ambiguous=held), at=at, hold=held)
 
     assert outbox.retry_now(KIND, "a", at=at)
+    assert not outbox.retry_now(KIND, "a", at=at), "it is so already"
 
     again = claim_one(at)
     assert again.attempts == 0
@@ -351,3 +353,43 @@ def test_claim_reads_the_same_few_statements_however_many_rows_there_are(agency,
         return len(seen)
 
     assert statements(1) == statements(100)
+
+
+# ── What is over is left alone ───────────────────────────────────────────────
+
+
+def plans(act):
+    """By which index SQLite comes to the rows of the outbox, for each statement of an act."""
+    asked = []
+    note = lambda *args: asked.append(args[2:4])  # noqa: E731
+    event.listen(db.engine, "before_cursor_execute", note)
+    act()
+    event.remove(db.engine, "before_cursor_execute", note)
+    connection = db.session.connection()
+    told = [
+        str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all())
+        for statement, values in asked
+        if " outbox" in statement
+    ]
+    db.session.rollback()
+    return told
+
+
+LOOKS = {
+    "is due": lambda at: claims.is_due([KIND], at=at),
+    "claim": lambda at: claims.claim([KIND], at=at),
+    "hurry": lambda at: outbox.hurry([KIND], ["unreachable"], at=at),
+    "in hand": lambda _at: leases.in_hand(),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_who_looks_for_what_is_due_passes_by_what_was_done(agency, at, look, monkeypatch):
+    put(agency, *map(str, range(20)), at=at)
+
+    assert all("ix_outbox_due" in plan for plan in plans(lambda: look(at)))
+
+    monkeypatch.setattr(outbox, "IS_OPEN", true())
+    monkeypatch.setattr(claims, "IS_OPEN", true())
+    monkeypatch.setattr(leases, "IS_OPEN", true())
+    assert not any("ix_outbox_due" in plan for plan in plans(lambda: look(at))), "or it would not be noticed"

@@ -7,13 +7,14 @@ from sqlalchemy import select
 from app import runtime
 from app.catalog import Catalog
 from app.catalog.protocol import ClientAuth
-from app.database import acting_for
+from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.models import AuditEvent, OAuthClient, Staff
 from app.services import oauth_clients, own_clients
 from app.services.oauth_clients import Readiness
-from app.vault import VaultError
+from app.tenancy import acting_for
+from app.vault import Masked, VaultError
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 
@@ -70,6 +71,14 @@ def test_a_client_is_made_once_by_two_at_a_time(app, agency, owner, act):
 
     assert len(made) == 2
     assert len(set(made)) == 1
+
+
+def test_configure_replaces_a_secret_that_does_not_open_any_more(agency, owner):
+    own = configured(agency, owner)
+    with transaction():
+        own.client_secret = own.client_secret[:-1] + bytes([own.client_secret[-1] ^ 1])
+
+    assert own_clients.secret_of(configured(agency, owner)) == Masked(SECRET)
 
 
 def test_configure_seals_the_secret_and_makes_the_client_usable(agency, owner):

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from app.database import enter_tenant
 from app.extensions import db
 from app.models import AuditEvent, Bundle, ConnectionRequest, OutboxItem, Staff, Status, Workflow
 from app.services import connection_requests, sending, workflows
+from app.tenancy import enter_tenant
 from tests import factories
 from tests.support import shared_app
 from tests.support.crowd import crowd

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.database import across_tenants
 from app.errors import Refused
 from app.services import agencies, branding, senders
 from app.services.agencies import NewAgency
+from app.tenancy import across_tenants
 from tests import factories
 
 OWN = "Requests@Mail.example"

@@ -3,7 +3,7 @@ from sqlalchemy import select
 
 from app.extensions import db
 from app.models import Channel, OutboxItem, Status
-from app.services import bundles, connection_requests, link_tokens, sending, workflows
+from app.services import bundles, connection_requests, link_tokens, nodes, sending
 from tests import factories
 from tests.support.statements import counted
 
@@ -90,7 +90,7 @@ def test_sending_costs_no_more_statements_for_more_requests(workspace, owner, re
     few = factories.make_workflow(workspace, owner, STEPS[0], name="Few")
     many = factories.make_workflow(workspace, owner, STEPS[0], name="Many")
     for _ in range(9):
-        workflows.add_node(many, app_key="slack", action_key="send_channel_message", separate=True, by=owner)
+        nodes.add(many, app_key="slack", action_key="send_channel_message", separate=True, by=owner)
     costs = []
     for workflow in (few, many):
         for number, slot in enumerate(workflow.slots):

@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import func, select
 
 from app import create_app
-from app.database import across_tenants
 from app.errors import Conflict, RateLimited, Refused
 from app.extensions import db
 from app.models import Agency
 from app.services import agencies, setup
 from app.services.agencies import NewAgency
+from app.tenancy import across_tenants
 from tests import factories
 
 GIVEN = NewAgency("Northwind Studio", "Maya Okafor", "maya@northwind.example", factories.PASSWORD)
@@ -24,7 +24,9 @@ def test_code_is_the_same_in_every_process_and_another_elsewhere(app, catalog, c
             return setup.code()
 
     same = create_app(config, catalog=catalog)
-    elsewhere = create_app(factories.config(tmp_path / "elsewhere", config.database_url), catalog=catalog)
+    elsewhere = create_app(
+        factories.config(tmp_path / "other", f"sqlite:///{tmp_path / 'other.sqlite3'}"), catalog=catalog
+    )
 
     assert re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}", code_of(app))
     assert code_of(app) == code_of(same) != code_of(elsewhere)

@@ -3,14 +3,16 @@
 import pytest
 from sqlalchemy import select
 
-from app.database import across_tenants, transaction
-from app.errors import NotFound, Refused
+from app.database import transaction
+from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.models import AuditEvent, Health, Slot, Source, Status
-from app.services import connection_requests, slots, workflows
+from app.services import connection_requests, nodes, slots
 from app.services.slots import NeedsConfirmation
+from app.tenancy import across_tenants
 from tests import factories
 from tests.support import shared_app
+from tests.support.elsewhere import elsewhere
 from tests.support.rows import rows_of
 from tests.support.statements import counted
 
@@ -35,7 +37,7 @@ def changes(slot, connection, owner):
     return {
         "set_source": lambda **sure: slots.set_source(slot, Source.AGENCY, by=owner, **sure),
         "use_connection": lambda **sure: slots.use_connection(slot, connection.public_id, by=owner, **sure),
-        "remove_node": lambda confirmed=False: workflows.remove_node(
+        "remove_node": lambda confirmed=False: nodes.remove(
             slot.workflow, node.public_id, confirmed=confirmed, by=owner
         ),
     }
@@ -122,12 +124,12 @@ def test_get_knows_the_workflows_own_slots_alone(workspace, workflow, slot, owne
 
 
 def test_the_slot_goes_with_its_last_node_and_its_settled_requests_stay(agency, workflow, slot, owner):
-    workflows.add_node(workflow, app_key="slack", action_key="find_user", by=owner)
+    nodes.add(workflow, app_key="slack", action_key="find_user", by=owner)
     asked, slot_id, (first, _, second) = factories.make_request(slot, owner), slot.id, workflow.nodes
 
-    workflows.remove_node(workflow, first.public_id, confirmed=False, by=owner)
+    nodes.remove(workflow, first.public_id, confirmed=False, by=owner)
     assert asked.status is Status.QUEUED
-    workflows.remove_node(workflow, second.public_id, confirmed=True, by=owner)
+    nodes.remove(workflow, second.public_id, confirmed=True, by=owner)
 
     assert db.session.get(Slot, slot_id) is None
     db.session.refresh(asked)
@@ -143,3 +145,17 @@ def test_candidates_cost_one_statement(workspace, workflow, connection):
         slots.candidates(everything)
     assert len([each for each in seen if "FROM connection" in each]) == 1
     assert slots.candidates([]) == []
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("act", ["set_source", "use_connection"])
+def test_a_slot_that_somebody_removed_meanwhile_is_gone(slot, connection, owner, act):
+    change = changes(slot, connection, owner)[act]
+    elsewhere(
+        lambda workflow, owner: nodes.remove(workflow, workflow.nodes[0].public_id, confirmed=True, by=owner),
+        slot.workflow,
+        owner,
+    )
+
+    with pytest.raises(Conflict, match="no longer there"):
+        change()

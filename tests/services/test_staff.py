@@ -3,12 +3,12 @@ import threading
 import pytest
 from sqlalchemy import select
 
-from app.database import acting_for
 from app.errors import Conflict, Forbidden, NotFound, Refused
 from app.extensions import db
 from app.models import AuditEvent, Role, Staff
 from app.services import passwords, staff, staff_sessions
 from app.services.staff_passwords import Proven
+from app.tenancy import acting_for
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 

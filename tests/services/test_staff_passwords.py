@@ -3,12 +3,12 @@ import secrets
 import pytest
 from sqlalchemy import select
 
-from app.database import acting_for
 from app.errors import Conflict, NotFound, RateLimited, Refused
 from app.extensions import db
 from app.models import Agency, AuditEvent, Staff
 from app.services import passwords, staff, staff_passwords, staff_sessions
 from app.services.staff_passwords import Proven
+from app.tenancy import acting_for
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from app.database import acting_for
 from app.errors import Conflict, RateLimited, Refused
 from app.extensions import db
 from app.models import Agency, AuditEvent, Role, Staff, StaffSession
 from app.services import passwords, staff, staff_sessions
 from app.services.staff_passwords import Proven
+from app.tenancy import acting_for
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.statements import counted

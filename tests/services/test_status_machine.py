@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import func, select
 
-from app.database import enter_tenant, transaction
+from app.database import transaction
 from app.errors import DomainError
 from app.extensions import db
 from app.models import AuditEvent, Bundle, Connection, ConnectionRequest, Health, OutboxItem, Recipient, Slot, Status
 from app.services import connection_requests, intake, link_tokens, members, sending, workflows
 from app.services.audit import SYSTEM
+from app.tenancy import enter_tenant
 from tests import factories
 from tests.services.status_model import FLOW_LIFE, LIVE, OPEN, Flow, Model, Request
 from tests.support import browsing, shared_app

@@ -7,7 +7,7 @@ from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.models import Connection, Health, Status
-from app.services import connection_requests, sending, workflows
+from app.services import connection_requests, nodes, sending, workflows
 from app.services.audit import SYSTEM
 from tests import factories
 from tests.support import browsing, shared_app
@@ -62,7 +62,7 @@ class Stage:
         sending.send(self.workflow, by=self.owner)
 
     def publish(self):
-        workflows.remove_node(self.workflow, self.workflow.nodes[1].public_id, confirmed=True, by=self.owner)
+        nodes.remove(self.workflow, self.workflow.nodes[1].public_id, confirmed=True, by=self.owner)
         workflows.publish(self.workflow, by=self.owner)
 
     def cancel(self):

@@ -58,3 +58,13 @@ def database_url(database_kind: str, tmp_path: Path, request: pytest.FixtureRequ
     template = request.getfixturevalue("postgres_template")
     with fresh_database(request.getfixturevalue("postgres_url"), template) as url:
         yield factories.driver(url)
+
+
+@pytest.fixture
+def empty_database_url(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh database without any table; as `database_url` it is what a test's application is made on."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.sqlite3'}"
+        return
+    with fresh_database(request.getfixturevalue("postgres_url")) as url:
+        yield factories.driver(url)

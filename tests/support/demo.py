@@ -7,7 +7,6 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from flask import Flask
-from flask_migrate import upgrade
 
 from app.cli import demo, demo_data
 from app.extensions import db
@@ -44,7 +43,7 @@ def demo_running(folder: Path, *, filled: bool = True) -> Iterator[Demo]:
     port, sandbox_port = free_port(), free_port()
     app, sandbox = demo.build(folder, port=port, sandbox_port=sandbox_port)
     with app.app_context():
-        upgrade()
+        demo.migrate()
         if filled:
             demo_data.make()
     with (

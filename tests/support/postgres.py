@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.support.processes import LOOPBACK, ProcessFailed, end, free_port, running, unprivileged
+from tests.support.processes import LOOPBACK, ProcessFailed, Running, end, family, free_port, running, unprivileged
 
 # Durability is not under test, and the server sits in another time zone than UTC on purpose.
 SETTINGS = {
@@ -55,9 +55,9 @@ class Server:
         self._life = contextlib.ExitStack()
         self.url = f"postgresql://gatehouse@{LOOPBACK}:{self._port}/postgres"
 
-    def start(self) -> None:
-        """Start it; returns once it answers."""
-        options = [f"--{name}={value}" for name, value in self._settings.items()]
+    def start(self, **settings: str) -> None:
+        """Start it, with other settings if some are given; returns once it answers."""
+        options = [f"--{name}={value}" for name, value in (self._settings | settings).items()]
         # SIGINT is PostgreSQL's fast shutdown: it ends sessions instead of waiting for them.
         self._process = self._life.enter_context(
             running(
@@ -68,6 +68,17 @@ class Server:
             )
         )
 
+    @property
+    def running(self) -> Running:
+        """Its first process."""
+        return self._process
+
+    def revive(self) -> None:
+        """Start it if it ended by itself, as a disk that is full makes it do."""
+        if self._process.process.poll() is not None or not _answers(self.url):
+            self.stop()
+            self.start()
+
     def stop(self) -> None:
         """Stop it in good order."""
         self._life.close()
@@ -75,6 +86,16 @@ class Server:
     def crash(self) -> None:
         """Stop it at once: sessions are cut off, and the next start recovers from the log."""
         end(self._process.process, signal.SIGQUIT)
+        self._life.close()
+
+    def kill(self) -> None:
+        """Have it die by SIGKILL, and every process that serves a session with it."""
+        parent = self._process.process.pid
+        _, *served = family(parent)
+        self._process.kill()
+        for child in served:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         self._life.close()
 
 
@@ -86,21 +107,30 @@ def cluster() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Server]:
+def stoppable(**settings: str) -> Iterator[Server]:
     """Make and run a cluster that a test may stop and crash: what it has acknowledged is in its log by then."""
-    with _made(SETTINGS | {"synchronous_commit": "on"}) as server:
+    with _made(SETTINGS | {"synchronous_commit": "on"} | settings) as server:
         yield server
 
 
 @contextlib.contextmanager
-def _made(settings: Mapping[str, str]) -> Iterator[Server]:
+def on_disk(folder: Path) -> Iterator[Server]:
+    """Make and run a cluster that a test may stop, its data in a folder of a disk that may be full; its log is short."""
+    with _made(
+        SETTINGS | {"synchronous_commit": "on", "max_wal_size": "2MB"}, folder / "data", "--wal-segsize=1"
+    ) as it:
+        yield it
+
+
+@contextlib.contextmanager
+def _made(settings: Mapping[str, str], data: Path | None = None, *options: str) -> Iterator[Server]:
     home = Path(tempfile.mkdtemp(prefix="gatehouse-pg-"))
     try:
         if _as_root():
             shutil.chown(home, unprivileged()["user"], unprivileged()["group"])
-        programs = _programs(home)
-        _initdb(programs, home / "data")
-        server = Server(programs, home / "data", settings)
+        programs, data = _programs(home), data or home / "data"
+        _initdb(programs, data, *options)
+        server = Server(programs, data, settings)
         server.start()
         try:
             yield server
@@ -157,8 +187,9 @@ def _programs(home: Path) -> Path:
     return home / package.name / inside
 
 
-def _initdb(programs: Path, data: Path) -> None:
+def _initdb(programs: Path, data: Path, *others: str) -> None:
     options = [
+        *others,
         "--auth=trust",
         "--username=gatehouse",
         "--encoding=UTF8",

@@ -97,6 +97,20 @@ def environment(**extra: str) -> dict[str, str]:
     return kept | extra
 
 
+def family(pid: int) -> list[int]:
+    """Return a process and all that it started, as far as they live."""
+    with contextlib.suppress(FileNotFoundError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *(each for child in children for each in family(int(child)))]
+    return []
+
+
+def cpu(pids: Sequence[int]) -> float:
+    """Return the seconds of processor time that these processes have used."""
+    fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
+    return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
+
+
 def free_port(host: str = LOOPBACK) -> int:
     """Return a port that nobody listens on now; somebody may, a moment later."""
     with socket.socket() as probe:

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.database import across_tenants
 from app.extensions import Base, db
 from app.models import Agency
+from app.tenancy import across_tenants
 
 Rows = dict[str, list[tuple[Any, ...]]]
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from flask import Flask
 from flask.testing import FlaskClient
-from flask_wtf.csrf import generate_csrf
 from PIL import Image
 
-from app.database import across_tenants, acting_for, enter_tenant
 from app.extensions import db
 from app.models import Agency, Health, Role, Staff
-from app.services import branding, link_tokens, own_clients, sending, workflows
+from app.services import branding, link_tokens, nodes, own_clients, sending
+from app.tenancy import across_tenants, acting_for, enter_tenant
 from tests import factories
 from tests.support.browsing import Browser
+from tests.support.forms import cookies_of, csrf_token
 from tests.support.rows import Rows, rows_of
 
 STEPS = (("slack", "send_channel_message"), ("slack", "find_user"), ("hubspot", "create_contact"))
@@ -48,7 +48,7 @@ def build(name: str, *, recipient: str = RECIPIENT) -> Side:
         workspace = factories.make_workspace(agency)
         member = factories.make_member(workspace)
         workflow = factories.make_workflow(workspace, owner, *STEPS)
-        workflows.use_separate_account(workflow, workflow.nodes[1].public_id, by=owner)
+        nodes.use_separate_account(workflow, workflow.nodes[1].public_id, by=owner)
         factories.make_connection(workspace, "slack", scopes=["chat:write", "channels:read"], health=Health.ERROR)
         pending = factories.make_request(workflow.slots[0], owner, recipient=recipient)
         sending.send(workflow, by=owner)
@@ -104,23 +104,31 @@ def unknown(name: str) -> str:
 
 
 class Scenery:
-    """The installation, and browsers of those who come to it; `restore` puts everything back as it was."""
+    """The installation, and browsers of those who come to it; `restore` puts everything back as it was, in a file."""
 
-    def __init__(self, app: Flask, database: Path) -> None:
-        self.app, self._database, self._copy = app, database, database.with_suffix(".copy")
+    def __init__(self, app: Flask, database: Path | None) -> None:
+        self.app, self._database = app, database
         with app.app_context():
             self.ours, self.theirs = build("Northwind Studio"), build("Southpaw Labs", recipient="zoe@foreign.example")
             db.session.remove()
             db.engine.dispose()
-        shutil.copy(database, self._copy)
+        if database:
+            shutil.copy(database, self._copy_of(database))
+
+    @staticmethod
+    def _copy_of(database: Path) -> Path:
+        return database.with_suffix(".copy")
 
     def restore(self) -> None:
+        """Put everything back; on PostgreSQL, which has no file of ours, tests leave all as it was."""
+        if self._database is None:
+            return
         with self.app.app_context():
             db.session.remove()
             db.engine.dispose()
         for ending in ("-wal", "-shm"):
             self._database.with_name(self._database.name + ending).unlink(missing_ok=True)
-        shutil.copy(self._copy, self._database)
+        shutil.copy(self._copy_of(self._database), self._database)
 
     def staff(self, side: Side, who: str = "owner") -> FlaskClient:
         """A browser that somebody of the agency is signed in with."""
@@ -150,9 +158,7 @@ class Scenery:
 
     def csrf(self, browser: FlaskClient, path: str) -> str:
         """The token that a form at this address would carry for this browser."""
-        cookies = "; ".join(f"{cookie.key}={cookie.value}" for cookie in browser._cookies.values())
-        with self.app.test_request_context(path, base_url=factories.BASE_URL, headers={"Cookie": cookies}):
-            return generate_csrf()
+        return csrf_token(self.app, path, cookies_of(browser))
 
     def rows(self, side: Side) -> Rows:
         """All that is stored of an agency but who is signed in."""

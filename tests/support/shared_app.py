@@ -16,9 +16,9 @@ from flask import Flask
 from app import create_app
 from app.catalog import Catalog
 from app.config import Config
-from app.database import across_tenants, enter_tenant
 from app.extensions import db
 from app.models import Agency, Role, Staff, Workspace
+from app.tenancy import across_tenants, enter_tenant
 from tests import factories
 from tests.support.postgres import fresh_database
 

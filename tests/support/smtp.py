@@ -14,7 +14,7 @@ HANG = 3600.0
 
 
 class Server:
-    """A mail server on a free port of loopback; `inbox` holds what it took."""
+    """A mail server on a free port of loopback; `inbox` holds what it took, `heard` each command and whether it was encrypted."""
 
     def __init__(
         self, *, tls: Tls = "none", authority: Authority | None = None, credentials: tuple[str, str] | None = None
@@ -23,6 +23,7 @@ class Server:
         self.credentials = credentials
         self.inbox = Inbox()
         self.connections = 0
+        self.heard: list[tuple[str, bool]] = []
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         context = authority.server_context() if authority and tls != "none" else None
@@ -45,8 +46,9 @@ class Server:
     ) -> Fault:
         """Misbehave `times` times, or until `behave()`.
 
-        `do` is a reply (“450 4.2.0 Try later”), a number of seconds to wait before going on (`HANG`), or “drop”.
-        `to` limits it to one recipient; `keeps` puts a message into the inbox although BODY is dropped.
+        `do` is a reply (“450 4.2.0 Try later”), a number of seconds to wait before going on (`HANG`), “drop”, or a reply
+        without end: “trickle” (a byte now and then) or “flood” (as fast as it can).
+        `to` limits it to one recipient; `keeps` puts a message into the inbox whatever BODY does then.
         """
         fault = Fault(at, do, times, to, keeps)
         with self._lock:
@@ -67,12 +69,21 @@ class Server:
         finally:
             self._controller.on_loop(self._controller.reopen)
 
+    def hang_up(self) -> None:
+        """Drop every connection; new ones are welcome."""
+        self._controller.on_loop(self._controller.hang_up)
+
+    @property
+    def talks(self) -> int:
+        """How many connections are open."""
+        return len(self._controller.sessions)
+
     def start(self) -> None:
         self._controller.start()
         self.connections = 0  # the controller's own first try is not one
 
     def stop(self) -> None:
-        self._controller.on_loop(self._controller.hang_up)
+        self.hang_up()
         self._controller.stop()
 
     def take(self, at: Stage, argument: str | None) -> Fault | None:
@@ -83,6 +94,11 @@ class Server:
                     fault.left = None if fault.left is None else fault.left - 1
                     return fault
         return None
+
+    def expects(self, at: Stage) -> bool:
+        """Whether a fault waits at a stage."""
+        with self._lock:
+            return any(fault.applies(at, None) for fault in self._faults)
 
 
 @contextlib.contextmanager

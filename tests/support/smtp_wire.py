@@ -1,6 +1,7 @@
 """aiosmtpd, taught to misbehave: the wire side of `smtp`."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +16,30 @@ from tests.support.inbox import Inbox, Received
 from tests.support.processes import LOOPBACK
 
 Tls = Literal["none", "starttls", "implicit"]
-# CONNECT comes before the greeting, BODY after the whole message, ACCEPTED after the final 250.
-Stage = Literal["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BODY", "ACCEPTED", "QUIT"]
+# CONNECT comes before the greeting, HANDSHAKE after the yes to STARTTLS, BODY after the whole message, ACCEPTED after the
+# final 250.
+Stage = Literal[
+    "CONNECT",
+    "EHLO",
+    "HELO",
+    "STARTTLS",
+    "HANDSHAKE",
+    "AUTH",
+    "MAIL",
+    "RCPT",
+    "DATA",
+    "BODY",
+    "ACCEPTED",
+    "RSET",
+    "QUIT",
+]
+# What is sent again and again, and how many seconds apart: a reply that never ends, slowly or fast.
+ENDLESS = {"trickle": (b"2", 0.05), "flood": (b"250-" + b"x" * 500 + b"\r\n", 0.0)}
 
 
 @dataclass
 class Fault:
-    """A misbehaviour: at a stage, answer this line, or wait so many seconds, or drop the connection."""
+    """A misbehaviour: at a stage, answer this line, wait so many seconds, drop the connection, trickle or flood."""
 
     at: Stage
     do: str | float
@@ -33,6 +51,11 @@ class Fault:
         """Tell whether it is meant for this command."""
         return self.at == at and self.left != 0 and (self.to is None or self.to in (argument or ""))
 
+    @property
+    def says(self) -> str:
+        """The line that it answers, if that is what it does."""
+        return self.do if isinstance(self.do, str) and self.do not in ("drop", *ENDLESS) else ""
+
 
 class Served(Protocol):
     """The server whose sessions these are."""
@@ -41,8 +64,11 @@ class Served(Protocol):
     credentials: tuple[str, str] | None
     inbox: Inbox
     connections: int
+    heard: list[tuple[str, bool]]
 
     def take(self, at: Stage, argument: str | None) -> Fault | None: ...
+
+    def expects(self, at: Stage) -> bool: ...
 
 
 class MailController(Controller):
@@ -76,7 +102,12 @@ class MailController(Controller):
         sessions = list(self.sessions)
         for session in sessions:
             session.drop()
-        await asyncio.gather(*(session.over.wait() for session in sessions))
+        waits = [asyncio.create_task(session.over.wait()) for session in sessions]
+        if waits:  # one in the middle of a handshake is never told that it is over
+            _, late = await asyncio.wait(waits, timeout=2)
+            for wait in late:
+                wait.cancel()
+        self.sessions.difference_update(sessions)
 
 
 class MailSession(SMTP):
@@ -122,28 +153,46 @@ class MailSession(SMTP):
     async def fault(self, at: Stage, argument: str | None = None) -> Fault | None:
         """Carry out the fault meant for this command; returns one that leaves nothing else to be done."""
         fault = self._server.take(at, argument)
-        if fault is None:
-            return None
+        return await self.carry_out(fault) if fault else None
+
+    async def carry_out(self, fault: Fault) -> Fault | None:
+        """Do as the fault says; None if all goes on afterwards."""
         if isinstance(fault.do, float | int):
             await asyncio.sleep(fault.do)
             return None
         if fault.do == "drop":
             self.drop()
+        elif fault.do in ENDLESS:
+            await self._go_on(*ENDLESS[fault.do])
         return fault
+
+    async def _go_on(self, piece: bytes, pause: float) -> None:
+        """Send a piece again and again until the other side has had enough."""
+        with contextlib.suppress(ConnectionError):
+            while not self.transport.is_closing():
+                self._writer.write(piece)
+                await self._writer.drain()
+                await asyncio.sleep(pause)
 
     async def _handle_client(self) -> None:
         fault = await self.fault("CONNECT")
         if fault is None:
             await super()._handle_client()
-        elif fault.do != "drop":
-            await self.push(fault.do)
+        elif fault.says:
+            await self.push(fault.says)
             self.transport.close()
 
     async def _command(self, verb: Stage, do: Callable[[str | None], Any], argument: str | None) -> None:
+        self._server.heard.append((verb, self.transport.get_extra_info("sslcontext") is not None))
         fault = await self.fault(verb, argument)
         if fault is not None:
-            if fault.do != "drop":
-                await self.push(fault.do)
+            if fault.says:
+                await self.push(fault.says)
+        elif verb == "STARTTLS" and self._server.expects("HANDSHAKE"):
+            await self.push("220 2.0.0 Go ahead")
+            fault = await self.fault("HANDSHAKE")
+            if fault is not None and fault.says:
+                await self.push(fault.says)
         elif verb == "MAIL" and self._server.credentials and not self.session.authenticated:
             await self.push("530 5.7.0 Authentication required")
         else:
@@ -157,10 +206,13 @@ class _Handler:
         self._server = server
 
     async def handle_DATA(self, smtp: MailSession, session: Session, envelope: Envelope) -> str:
-        fault = await smtp.fault("BODY")
-        if fault is None or fault.keeps:
-            self._server.inbox.put(_received(smtp, session, envelope))
-        return "250 2.0.0 Taken" if fault is None or fault.do == "drop" else fault.do
+        received, fault = _received(smtp, session, envelope), self._server.take("BODY", None)
+        if fault and fault.keeps:
+            self._server.inbox.put(received)
+            fault = await smtp.carry_out(fault)
+        elif not fault or not (fault := await smtp.carry_out(fault)):
+            self._server.inbox.put(received)
+        return "250 2.0.0 Taken" if fault is None or not fault.says else fault.says
 
 
 def _received(smtp: MailSession, session: Session, envelope: Envelope) -> Received:

@@ -142,7 +142,7 @@ class Stage:
     def mail(self, asked: ConnectionRequest) -> None:
         """Read the mail that asks for it."""
         assert asked.bundle is not None
-        raw = bundle_sent.compose(asked.bundle, at=app_clock.now()).as_bytes()
+        raw = bundle_sent.compose(factories.leaving(asked.bundle), at=app_clock.now()).as_bytes()
         message = message_from_bytes(raw, policy=policy.default)
         received = Received("", (), raw, encrypted=False, login=None, message=message)
         self.seen.add(str(message["Subject"]), *received.text.splitlines())

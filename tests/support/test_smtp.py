@@ -1,4 +1,5 @@
 import smtplib
+import socket
 import ssl
 from email.message import EmailMessage
 
@@ -143,3 +144,33 @@ def test_stop_ends_sessions_that_are_open(authority: Authority):
     for each in (client, idle):
         with pytest.raises(smtplib.SMTPServerDisconnected):
             each.noop()
+
+
+def test_heard_says_what_came_in_the_open(smtp_starttls):
+    with smtplib.SMTP("localhost", smtp_starttls.port) as client:
+        client.starttls(context=ssl.create_default_context())
+        client.ehlo()
+
+    assert smtp_starttls.heard == [("EHLO", False), ("STARTTLS", False), ("EHLO", True), ("QUIT", True)]
+
+
+@pytest.mark.parametrize("do", ["trickle", "flood"])
+def test_fault_may_be_a_reply_without_end(smtp, do):
+    smtp.fault("MAIL", do, times=1)
+    with socket.create_connection(("localhost", smtp.port), timeout=5) as talk, talk.makefile("rb") as heard:
+        talk.sendall(b"EHLO me.example\r\n")
+        while not heard.readline().startswith(b"250 "):
+            pass
+        talk.sendall(b"MAIL FROM:<desk@agency.example>\r\n")
+        said = heard.read(3)
+
+    assert said == {"trickle": b"222", "flood": b"250"}[do]
+    send(smtp)
+    smtp.inbox.wait_for(1)
+
+
+def test_fault_may_come_after_the_yes_to_starttls(smtp_starttls):
+    smtp_starttls.fault("HANDSHAKE", "This is no TLS.", times=1)
+
+    with smtplib.SMTP("localhost", smtp_starttls.port) as client, pytest.raises(ssl.SSLError):
+        client.starttls(context=ssl.create_default_context())

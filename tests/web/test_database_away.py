@@ -2,12 +2,12 @@
 
 import pytest
 from sqlalchemy import create_engine, select
-from sqlalchemy.exc import InterfaceError
+from sqlalchemy.exc import InterfaceError, InternalError
 from sqlalchemy.pool import QueuePool
 
-from app.database import across_tenants, enter_tenant
 from app.extensions import db
 from app.models import Workspace
+from app.tenancy import across_tenants, enter_tenant
 from tests import factories
 from tests.support.databases import migrate
 from tests.support.postgres import fresh_database, stoppable
@@ -96,10 +96,11 @@ def fail(kind):
         engine = create_engine("sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.01)
         with engine.connect(), engine.connect():
             pass
-    raise InterfaceError("SELECT 'a secret'", {"token": "s3cret"}, Exception("connection already closed\nmore"))
+    said = {"interface": InterfaceError, "internal": InternalError}[kind]
+    raise said("SELECT 'a secret'", {"token": "s3cret"}, Exception("connection already closed\nmore"))
 
 
-@pytest.mark.parametrize("kind", ["no-connection", "interface"])
+@pytest.mark.parametrize("kind", ["no-connection", "interface", "internal"])
 @pytest.mark.parametrize("path", ["/panel/fails", "/api/fails"])
 def test_what_else_a_database_away_raises_is_answered_alike(kind, path, caplog):
     visitor = browser(tiny_app(extend=lambda app: app.add_url_rule(f"{path}/<kind>", "fail", fail)))

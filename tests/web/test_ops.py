@@ -10,8 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app import clock, create_app
-from app.database import across_tenants, transaction
+from app.database import transaction
 from app.services import health, outbox
+from app.tenancy import across_tenants
 from tests import factories
 from tests.support.processes import LOOPBACK, environment, free_port
 from tests.support.servers import serve_process
@@ -73,6 +74,24 @@ def test_metrics_are_for_this_machine_when_there_is_no_token(client):
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via"])
 def test_metrics_are_not_for_whom_a_proxy_on_this_machine_brings(client, header):
     assert client.get("/metrics", headers={header: "for=127.0.0.1"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *(("localhost:8000", 200), ("127.0.0.1:8000", 200), ("[::1]:8000", 200), ("LOCALHOST", 200)),
+        *(("evil.example", 404), ("evil.example:8000", 404), ("access.northwind.example", 404), ("", 404), ("[", 404)),
+        *(("localhost.evil.example", 404), ("127.0.0.1.evil.example", 404), ("10.0.0.7:8000", 404)),
+    ],
+)
+def test_metrics_without_a_token_are_read_under_this_machines_own_name(client, host, status):
+    """A page whose name was made to lead here, and whoever a silent proxy brings, come by another one."""
+    assert client.get("/metrics", headers={"Host": host}).status_code == status
+
+
+def test_metrics_with_a_token_are_read_by_any_name(guarded):
+    headers = {"Authorization": f"Bearer {TOKEN}", "Host": "10.0.0.7:8000"}
+    assert guarded.get("/metrics", headers=headers, environ_base=FAR).status_code == 200
 
 
 @pytest.mark.parametrize("scheme", ["Bearer {}x", "bearer {}", "Basic {}", "{}", "Bearer", "Bearer é", ""])

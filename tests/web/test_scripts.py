@@ -57,7 +57,7 @@ class Form(FlaskForm):
 
 def add_pages(app: Flask, state: SimpleNamespace) -> None:
     app.jinja_loader = ChoiceLoader([app.jinja_loader, DictLoader(TEMPLATES)])
-    app.context_processor(lambda: {"panel_nav": [], "state": state, "members": MEMBERS})
+    app.context_processor(lambda: {"panel_nav": [], "state": state, "members": MEMBERS, "is_sealed": lambda: False})
 
     @app.get("/panel/scripts")
     def scripts():

@@ -4,9 +4,9 @@ import pytest
 from sqlalchemy import select
 
 from app.config import Config
-from app.database import across_tenants
 from app.extensions import db
 from app.models import OutboxItem
+from app.tenancy import across_tenants
 from app.worker import Worker
 from tests import factories
 

@@ -7,26 +7,27 @@ from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import event, func, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from app import clock
-from app.database import across_tenants, transaction
+from app.database import transaction
 from app.extensions import db
 from app.models import AuditEvent, Counter, OutboxItem, OutboxState
 from app.services import claims, outbox
 from app.services.claims import Failed
+from app.tenancy import across_tenants
 from app.worker import Worker, loop, start_embedded, turns
 from app.worker.handlers import Handler
 
 KIND, OTHER = "letter.sent", "parcel.sent"
 
 
-def handler(do, kind=KIND, *, ready=lambda: True, batch=50):
+def handler(do, kind=KIND, *, ready=lambda: True, settled=lambda *_args, **_options: None, batch=50):
     @contextmanager
-    def opened():
+    def opened(_owed):
         yield do
 
-    return Handler(kind, open=opened, ready=ready, settled=lambda *_args, **_options: None, batch=batch)
+    return Handler(kind, open=opened, ready=ready, settled=settled, batch=batch)
 
 
 @pytest.fixture
@@ -257,6 +258,27 @@ def test_an_error_counts_as_a_try_and_others_go_on(app, put, states):
 
     assert states() == {"a": "retry", "b": "done"}
     assert worker.tally == {"retry": 1, "done": 1}
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("raised", [KeyError("bundle"), IntegrityError("INSERT", {}, ValueError("refused"))])
+def test_a_row_whose_end_can_not_be_written_stops_no_other_and_dies_in_the_end(app, put, states, monkeypatch, raised):
+    put("a", "b", "c")
+
+    def settled(item, _state, *, at):
+        if item.key == "a":
+            raise raised
+
+    letters = handler(lambda _item: None, settled=settled)
+    Worker(app, handlers=[letters]).run_once()
+    assert states() == {"a": "claimed", "b": "done", "c": "done"}
+
+    monkeypatch.setattr(claims, "MOST_ATTEMPTS", 3)
+    for _ in range(3):
+        with across_tenants("time goes by"), transaction() as session:
+            session.execute(OutboxItem.__table__.update().values(leased_until=clock.now()))
+        Worker(app, handlers=[letters], patience=0.01).run_once()
+    assert states() == {"a": "dead", "b": "done", "c": "done"}
 
 
 def test_what_was_done_is_not_forgotten_when_the_database_goes_away_for_a_moment(app, put, states, monkeypatch):

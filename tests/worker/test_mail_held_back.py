@@ -8,7 +8,7 @@ from app import create_app
 from app.database import transaction
 from app.mailer import transports
 from app.models import OutboxState
-from app.services import bundle_mail, deliveries, sending
+from app.services import deliveries, sending
 from app.services.deliveries import DeliveryState
 from app.worker import Worker
 from tests import factories
@@ -30,7 +30,7 @@ def test_a_recipient_gets_as_many_a_day_as_the_settings_say(agency, owner, send,
     for _ in range(2):
         work()
         clock.forward(minutes=6)
-        sending.resend(agency, bundle_mail.outstanding(bundle)[0].public_id, by=owner)
+        sending.resend(agency, factories.outstanding(bundle)[0].public_id, by=owner)
 
     assert work() == {"postponed": 1}
     assert work() == {}

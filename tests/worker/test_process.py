@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import update
 
 from app import clock
-from app.database import across_tenants, transaction
+from app.database import transaction
 from app.models import OutboxItem, OutboxState
 from app.services import setup
+from app.tenancy import across_tenants
 from app.worker import Worker
 from tests import factories
 from tests.support.processes import LOOPBACK, ROOT, ProcessFailed, end, environment, free_port, running

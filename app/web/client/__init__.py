@@ -5,8 +5,8 @@ from typing import Any
 from flask import Blueprint, Response, g, make_response, request
 
 from app import clock
-from app.database import enter_tenant
 from app.services import intake
+from app.tenancy import enter_tenant
 from app.web.errors import link_cannot_be_opened
 from app.web.htmx import is_htmx
 from app.web.look import brand_of

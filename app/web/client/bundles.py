@@ -5,10 +5,11 @@ from typing import Any
 from flask import Response, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.errors import Conflict, ProviderFailed, Refused
+from app.errors import Conflict, NotFound, ProviderFailed, Refused
 from app.models import Bundle
 from app.services import connection_requests, flows, intake
 from app.web.client import bp
+from app.web.errors import on_domain_error
 from app.web.htmx import fragment, hx_redirect, is_htmx
 from app.web.sessions import current_session, set_cookie
 
@@ -93,3 +94,17 @@ def _with_error(bundle_id: str, request_id: str, error: Refused | ProviderFailed
 def _back(bundle_id: str) -> ResponseReturnValue:
     endpoint = ".show_apps" if is_htmx() else ".show_bundle"
     return redirect(url_for(endpoint, bundle_id=bundle_id), 303)
+
+
+@bp.errorhandler(NotFound)
+def show_as_it_is(error: NotFound) -> ResponseReturnValue:
+    """Show the page as it now is to whoever pressed something on it that was asked of somebody else meanwhile."""
+    bundle_id = (request.view_args or {}).get("bundle_id")
+    came_from = request.headers.get("HX-Current-URL" if is_htmx() else "Referer", "").partition("#")[0]
+    if (
+        request.method != "POST"
+        or not bundle_id
+        or not came_from.endswith(url_for(".show_bundle", bundle_id=bundle_id))
+    ):
+        return on_domain_error(error)
+    return _back(bundle_id)

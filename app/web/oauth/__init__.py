@@ -22,6 +22,7 @@ def callback(client_key: str) -> ResponseReturnValue:
         cookie=get_cookie,
         session_hash=session_of(Surface.INTAKE).id_hash,
     )
+    # point: callback.settled
     if landing is None:
         return link_cannot_be_opened()
     if landing.withdrawn:
@@ -31,4 +32,5 @@ def callback(client_key: str) -> ResponseReturnValue:
     response = make_response(redirect(address, 303))
     response.headers["Referrer-Policy"] = "no-referrer"
     delete_cookie(response, landing.cookie)
+    # point: callback.answered
     return response

@@ -7,11 +7,11 @@ from typing import ParamSpec, TypeVar
 from flask import g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.database import enter_tenant
 from app.errors import Forbidden, NotFound
 from app.i18n import _
 from app.services import passwords, staff_sessions
 from app.services.staff_passwords import Proven
+from app.tenancy import enter_tenant
 from app.web.htmx import hx_redirect, is_htmx, is_poll
 from app.web.panel import destinations
 from app.web.sessions import current_session

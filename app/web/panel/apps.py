@@ -47,7 +47,6 @@ def set_up_app(app_key: str) -> ResponseReturnValue:
 @for_managers
 def save_client(app_key: str) -> ResponseReturnValue:
     form = ClientForm()
-    own_clients.draft(g.agency, app_key, by=g.staff)
     saved = form.does(
         lambda: own_clients.configure(
             g.agency,
@@ -58,6 +57,7 @@ def save_client(app_key: str) -> ResponseReturnValue:
         )
     )
     if not saved:
+        own_clients.draft(g.agency, app_key, by=g.staff)  # the page shows the redirect address beside what is wrong
         return _page(app_key, form, form.status)
     toast(_("%(app)s is ready", app=oauth_clients.state(g.agency, app_key).app.name))
     return redirect(url_for("panel.show_app", app_key=app_key), 303)

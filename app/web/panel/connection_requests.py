@@ -55,6 +55,7 @@ def show_channel(workspace_id: str) -> ResponseReturnValue:
 def send_requests(workspace_id: str, workflow_id: str) -> ResponseReturnValue:
     workflow = workflow_of(workspace_id, workflow_id)
     _say_sent(workflow, sending.send(workflow, by=g.staff))
+    # point: send.told
     return current(workflow)
 
 

@@ -1,4 +1,4 @@
-"""Where to go after signing in: a key that names one of the panel's own pages, never an address."""
+"""Where to go after signing in, or back to: a key that names one of the panel's own pages, never an address."""
 
 import re
 from collections.abc import Mapping
@@ -22,6 +22,11 @@ def wanted() -> str | None:
     if request.method != SAFE:
         return None
     return _key(request.endpoint, request.view_args or {})
+
+
+def came_from() -> str | None:
+    """The key of the page that a form was sent from."""
+    return _key_of_url(request.headers.get("HX-Current-URL" if is_htmx() else "Referer", ""))
 
 
 def _key_of_url(url: str) -> str | None:

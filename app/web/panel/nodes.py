@@ -4,10 +4,12 @@ from flask import g, request
 from flask.typing import ResponseReturnValue
 
 from app import runtime
+from app.errors import Repeated
 from app.i18n import _
 from app.models import Node, Workflow
-from app.services import confirmations, connection_requests, scopes, slots, workflows
+from app.services import confirmations, connection_requests, nodes, scopes, slots
 from app.web.htmx import fragment
+from app.web.marks import form_mark
 from app.web.panel import bp
 from app.web.panel.workflow_forms import NodeForm
 from app.web.panel.workflows import PATH, address_of, current, telling, workflow_of
@@ -36,16 +38,20 @@ def add_node(workspace_id: str, workflow_id: str, app_key: str) -> ResponseRetur
     workflow, form = workflow_of(workspace_id, workflow_id), NodeForm()
     app = runtime.current().catalog.get(app_key)
     form.offer(app)
-    node = form.gives(
-        lambda: workflows.add_node(
-            workflow,
-            app_key=app.key,
-            action_key=form.action.data,
-            label=form.label.data,
-            separate=form.separate.data,
-            by=g.staff,
+    try:
+        node = form.gives(
+            lambda: nodes.add(
+                workflow,
+                app_key=app.key,
+                action_key=form.action.data,
+                label=form.label.data,
+                separate=form.separate.data,
+                by=g.staff,
+                form=form_mark(),
+            )
         )
-    )
+    except Repeated:
+        return current(workflow)
     if node is None:
         return _dialog(workflow, app_key, form, status=form.status)
     toast(_("Added %(app)s", app=app.name), app.action(node.action_key).name)
@@ -55,30 +61,30 @@ def add_node(workspace_id: str, workflow_id: str, app_key: str) -> ResponseRetur
 @bp.post(f"{NODE}/up")
 def move_node_up(workspace_id: str, workflow_id: str, node_id: str) -> ResponseReturnValue:
     workflow = workflow_of(workspace_id, workflow_id)
-    workflows.move_node(workflow, node_id, up=True, by=g.staff)
+    nodes.move(workflow, node_id, up=True, seen_at=_seen_at(), by=g.staff)
     return current(workflow)
 
 
 @bp.post(f"{NODE}/down")
 def move_node_down(workspace_id: str, workflow_id: str, node_id: str) -> ResponseReturnValue:
     workflow = workflow_of(workspace_id, workflow_id)
-    workflows.move_node(workflow, node_id, up=False, by=g.staff)
+    nodes.move(workflow, node_id, up=False, seen_at=_seen_at(), by=g.staff)
     return current(workflow)
 
 
 @bp.get(f"{NODE}/remove")
 def confirm_node_removal(workspace_id: str, workflow_id: str, node_id: str) -> ResponseReturnValue:
     workflow = workflow_of(workspace_id, workflow_id)
-    return _removal(workflow, workflows.node_of(workflow, node_id))
+    return _removal(workflow, nodes.get(workflow, node_id))
 
 
 @bp.post(f"{NODE}/remove")
 def remove_node(workspace_id: str, workflow_id: str, node_id: str) -> ResponseReturnValue:
     workflow = workflow_of(workspace_id, workflow_id)
     try:
-        workflows.remove_node(workflow, node_id, confirmed=_confirmed(), by=g.staff)
+        nodes.remove(workflow, node_id, confirmed=_confirmed(), by=g.staff)
     except slots.NeedsConfirmation:
-        return _removal(workflow, workflows.node_of(workflow, node_id))
+        return _removal(workflow, nodes.get(workflow, node_id))
     toast(_("Removed the node"))
     return current(workflow)
 
@@ -87,14 +93,14 @@ def remove_node(workspace_id: str, workflow_id: str, node_id: str) -> ResponseRe
 def separate_account(workspace_id: str, workflow_id: str, node_id: str) -> ResponseReturnValue:
     workflow = workflow_of(workspace_id, workflow_id)
     with telling():
-        workflows.use_separate_account(workflow, node_id, by=g.staff)
+        nodes.use_separate_account(workflow, node_id, by=g.staff)
     return current(workflow)
 
 
 @bp.get(f"{NODE}/shared-account")
 def confirm_shared_account(workspace_id: str, workflow_id: str, node_id: str) -> ResponseReturnValue:
     workflow = workflow_of(workspace_id, workflow_id)
-    return _sharing(workflow, workflows.node_of(workflow, node_id))
+    return _sharing(workflow, nodes.get(workflow, node_id))
 
 
 @bp.post(f"{NODE}/shared-account")
@@ -102,10 +108,15 @@ def share_account(workspace_id: str, workflow_id: str, node_id: str) -> Response
     workflow = workflow_of(workspace_id, workflow_id)
     try:
         with telling():
-            workflows.use_shared_account(workflow, node_id, confirmed=_confirmed(), by=g.staff)
+            nodes.use_shared_account(workflow, node_id, confirmed=_confirmed(), by=g.staff)
     except slots.NeedsConfirmation:
-        return _sharing(workflow, workflows.node_of(workflow, node_id))
+        return _sharing(workflow, nodes.get(workflow, node_id))
     return current(workflow)
+
+
+def _seen_at() -> int | None:
+    """Where the node stood on the page that the form is from."""
+    return request.form.get("seen_at", type=int)
 
 
 def _confirmed() -> bool:

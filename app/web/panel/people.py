@@ -3,11 +3,13 @@ from typing import Any
 from flask import Response, g, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.errors import Repeated
 from app.i18n import _
 from app.models import Staff
 from app.services import staff
 from app.vault import Masked
 from app.web.htmx import close_dialog, fragment, is_htmx, trigger
+from app.web.marks import form_mark
 from app.web.panel import bp
 from app.web.panel.access import for_managers, go
 from app.web.panel.forms import PersonForm, RoleForm, role_name
@@ -95,7 +97,11 @@ def confirm_new_password(person_id: str) -> ResponseReturnValue:
 @bp.post("/people/<person_id>/password")
 @for_managers
 def renew_password(person_id: str) -> ResponseReturnValue:
-    password = staff.renew_password(g.agency, person_id, by=g.staff)
+    try:
+        password = staff.renew_password(g.agency, person_id, by=g.staff, form=form_mark())
+    except Repeated as repeated:
+        toast(_("Nothing was changed"), str(repeated), kind="error")
+        return _changed()
     return _password_shown(staff.get(g.agency, person_id), password)
 
 

@@ -15,6 +15,7 @@ from app.models import Workflow
 from app.services import badges, board, deliveries, node_views, sending, workflows, workspaces
 from app.services.sending import Sent
 from app.web.htmx import close_dialog, fragment, is_htmx
+from app.web.marks import form_mark
 from app.web.panel import bp
 from app.web.panel.access import go
 from app.web.panel.forms import NameForm
@@ -57,7 +58,7 @@ def confirm_publish(workspace_id: str, workflow_id: str) -> ResponseReturnValue:
 def publish_workflow(workspace_id: str, workflow_id: str) -> ResponseReturnValue:
     workflow = workflow_of(workspace_id, workflow_id)
     with telling():
-        sent = workflows.publish(workflow, by=g.staff)
+        sent = workflows.publish(workflow, by=g.staff, form=form_mark())
         toast(_("Published version %(number)s", number=workflow.version), in_numbers(sent) if sent.requests else "")
     return current(workflow)
 

@@ -3,10 +3,12 @@ from typing import Any
 from flask import g, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.errors import Repeated
 from app.i18n import _
 from app.models import Workspace
 from app.services import members, overview, workflows, workspaces
 from app.web.htmx import fragment
+from app.web.marks import form_mark
 from app.web.panel import bp
 from app.web.panel.access import go
 from app.web.panel.forms import NameForm
@@ -101,7 +103,10 @@ def new_workflow(workspace_id: str) -> ResponseReturnValue:
 def create_workflow(workspace_id: str) -> ResponseReturnValue:
     workspace = workspaces.get(g.agency, workspace_id)
     form = NameForm()
-    made = form.gives(lambda: workflows.create(workspace, form.name.data, by=g.staff))
+    try:
+        made = form.gives(lambda: workflows.create(workspace, form.name.data, by=g.staff, form=form_mark()))
+    except Repeated:
+        return go(url_of(workspace))
     if made is None:
         return _new_workflow_dialog(workspace, form)
     return go(workflow_url(made))

@@ -1,9 +1,9 @@
 import pytest
 
-from app.database import acting_for
 from app.extensions import db
 from app.models import Agency, Staff
 from app.services import passwords, staff, staff_sessions
+from app.tenancy import acting_for
 from app.web.panel.account import browser_name
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403

@@ -1,75 +1,20 @@
-from datetime import timedelta
+"""The queue of a workflow, and the panel that shows what was asked of whom."""
 
 import pytest
 
 from app import clock as app_clock
-from app.database import transaction
-from app.extensions import db
-from app.models import AuditEvent, Health, OutboxItem, OutboxState, Source, Status
-from app.services import connection_requests, members, oauth_clients, sending, slots, workflows, workspaces
-from app.services.audit import SYSTEM
+from app.models import Health, Source, Status
+from app.services import connection_requests, members, nodes, sending, slots, workflows
 from tests import factories
-from tests.support.rows import rows_of
 from tests.support.shared_app import *  # noqa: F403
-from tests.support.staff_browser import StaffBrowser, errors, one, page, toasts
-from tests.support.statements import counted
+from tests.support.staff_browser import errors, one, page, toasts
+from tests.web.panel.requests_screen import DANA, PRIYA, STEPS, change, group, label, mails, row, settle, words
 
-PRIYA, DANA = "priya.nair@harbordental.example", "dana.reyes@harbordental.example"
-STEPS = (("slack", "send_channel_message"), ("hubspot", "create_contact"))
 NOT_OAUTH = "OAuth provider on this request is not configured for OAuth2."
-
-
-@pytest.fixture
-def workflow(workspace, owner):
-    return factories.make_workflow(workspace, owner, *STEPS)
-
-
-@pytest.fixture
-def slot(workflow):
-    return workflow.slots[0]
-
-
-@pytest.fixture
-def url(workspace, workflow):
-    return f"/panel/workspaces/{workspace.public_id}/workflows/{workflow.public_id}"
-
-
-@pytest.fixture
-def here(url):
-    return {"HX-Current-URL": f"http://localhost{url}"}
-
-
-def words(tag):
-    return " ".join(tag.get_text(" ").split())
-
-
-def group(answer, recipient=PRIYA):
-    found = [each for each in page(answer).select(".gh-recipient") if words(one(each, "h3")) == recipient]
-    assert len(found) == 1, (recipient, [words(one(each, "h3")) for each in page(answer).select(".gh-recipient")])
-    return found[0]
-
-
-def row(answer, asked):
-    return one(page(answer), f"#request-{asked.public_id}")
-
-
-def label(answer, asked):
-    return words(one(row(answer, asked), ".gh-status"))
 
 
 def preview(answer):
     return words(one(page(answer), "#send-preview"))
-
-
-def mails(agency):
-    kept = db.select(OutboxItem).where(OutboxItem.kind == "bundle.sent", OutboxItem.agency_id == agency.id)
-    return db.session.scalars(kept.order_by(OutboxItem.id)).all()
-
-
-def settle(asked, connection):
-    with transaction():
-        done = connection_requests.fulfil(asked, connection, generation=asked.generation, at=app_clock.now(), by=SYSTEM)
-    assert done
 
 
 # ── Adding to the queue ──────────────────────────────────────────────────────
@@ -189,7 +134,7 @@ def test_a_forged_post_for_an_app_that_is_not_eligible_is_refused(maya, url, her
     from app import runtime
 
     action = runtime.current().catalog.get(app_key).actions[0].key
-    added = workflows.add_node(workflow, app_key=app_key, action_key=action, by=owner)
+    added = nodes.add(workflow, app_key=app_key, action_key=action, by=owner)
     slots.set_source(added.slot, Source.CLIENT, by=owner)
 
     answer = maya.post(f"{url}/slots/{added.slot.public_id}/request", {"recipient": PRIYA}, htmx=True, **here)
@@ -244,8 +189,8 @@ def test_requests_are_grouped_by_recipient(maya, url, workspace, workflow, owner
 
 
 def test_the_bar_counts_what_is_connected_and_never_what_is_cancelled(maya, url, workspace, workflow, owner, agency):
-    workflows.add_node(workflow, app_key="zendesk", action_key="find_ticket", by=owner)
-    workflows.add_node(workflow, app_key="typeform", action_key="new_response", by=owner)
+    nodes.add(workflow, app_key="zendesk", action_key="find_ticket", by=owner)
+    nodes.add(workflow, app_key="typeform", action_key="new_response", by=owner)
     slack, hubspot, zendesk, typeform = factories.make_sent(workflow, owner)
     settle(slack, factories.make_connection(workspace, "slack", scopes=["chat:write", "channels:read"]))
     connection_requests.decline(hubspot, reason="")
@@ -301,12 +246,6 @@ def test_labels_follow_the_status(maya, url, workspace, workflow, owner, agency,
     assert label(maya.get(url), asked) == "Revoked"
 
 
-def change(row_, **values):
-    with transaction():
-        for name, value in values.items():
-            setattr(row_, name, value)
-
-
 def test_an_expired_link_is_said_on_row_and_node(maya, url, workflow, owner, clock):
     asked = factories.make_sent(workflow, owner)[0]
     clock.forward(days=7, seconds=1)
@@ -335,7 +274,7 @@ def test_changed_permissions_are_flagged(maya, url, workflow, owner):
     slack, hubspot = factories.make_sent(workflow, owner)
     assert "Permissions changed since it was sent." not in maya.get(url).text
 
-    workflows.add_node(workflow, app_key="hubspot", action_key="create_deal", by=owner)
+    nodes.add(workflow, app_key="hubspot", action_key="create_deal", by=owner)
 
     answer = maya.get(url)
     assert "Permissions changed since it was sent." in words(row(answer, hubspot))
@@ -356,7 +295,7 @@ def test_what_a_row_tells_beside(maya, url, workflow, owner):
 def test_more_than_a_page_of_recipients_is_paged(maya, url, here, workspace, owner):
     workflow = workflows.create(workspace, "Many", by=owner)
     for _ in range(27):
-        workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
+        nodes.add(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
     for number, each in enumerate(workflow.slots):
         slots.set_source(each, Source.CLIENT, by=owner)
         factories.make_request(each, owner, recipient=f"person{number:02}@x.example")
@@ -378,353 +317,3 @@ def test_more_than_a_page_of_recipients_is_paged(maya, url, here, workspace, own
     act = maya.post(f"{address}/send", htmx=True, **{"HX-Current-URL": f"http://localhost{older}"})
     assert listed(act) == listed(second)
     assert listed(maya.get(f"{address}?after=unknown")) == listed(first)
-
-
-# ── Sending ──────────────────────────────────────────────────────────────────
-
-
-def test_send_says_how_many_and_leaves_them_pending(maya, url, here, workflow, owner, agency):
-    asked = [factories.make_request(each, owner) for each in workflow.slots]
-    answer = maya.post(f"{url}/send", htmx=True, **here)
-
-    assert "Sent requests to client" in toasts(answer)
-    assert "1 recipient, 2 requests" in toasts(answer)
-    assert [label(answer, each) for each in asked] == ["Pending", "Pending"]
-    assert len(mails(agency)) == 1
-    assert one(page(answer), "#workflow")["hx-trigger"] == "every 3s"
-
-
-def test_send_twice_sends_once(maya, url, here, workflow, owner, agency):
-    factories.make_request(workflow.slots[0], owner)
-    maya.post(f"{url}/send", htmx=True, **here)
-    again = maya.post(f"{url}/send", htmx=True, **here)
-
-    assert "Nothing is queued" in toasts(again)
-    assert len(mails(agency)) == 1
-
-
-def test_send_names_whom_it_left_and_why(maya, url, here, workflow, owner, agency, monkeypatch):
-    factories.make_request(workflow.slots[0], owner)
-    left = factories.make_request(workflow.slots[1], owner, recipient=DANA)
-    states = oauth_clients.states
-    monkeypatch.setattr(
-        oauth_clients, "states", lambda agency: {key: each for key, each in states(agency).items() if key != "hubspot"}
-    )
-
-    answer = maya.post(f"{url}/send", htmx=True, **here)
-
-    assert "Sent requests to client" in toasts(answer)
-    assert "1 recipient, 1 request. " in toasts(answer)
-    assert f"Not sent to {DANA}: HubSpot has no OAuth client. Set it up on the Apps page." in toasts(answer)
-    assert '"link_url": "/panel/apps"' in toasts(answer)
-    assert label(answer, left) == "Queued (not yet sent)"
-
-
-def test_send_from_an_archived_workspace_sends_nothing(maya, url, here, workspace, workflow, owner, agency):
-    factories.make_request(workflow.slots[0], owner)
-    workspaces.archive(agency, workspace.public_id, by=owner)
-
-    answer = maya.post(f"{url}/send", htmx=True, **here)
-
-    assert "Nothing was sent" in toasts(answer)
-    assert "this workspace is archived." in toasts(answer)
-    assert mails(agency) == []
-
-
-# ── Resending ────────────────────────────────────────────────────────────────
-
-
-def button(answer, asked):
-    return one(page(answer), f"#resend-{asked.public_id}")
-
-
-def test_resend_counts_down_and_is_usable_after_five_minutes(maya, url, here, workflow, owner, clock, agency):
-    asked = factories.make_sent(workflow, owner)[0]
-    clock.forward(seconds=48)
-    waiting = button(maya.get(url), asked)
-    assert words(waiting) == "Resend email (available in 4:12) Slack"
-    assert waiting["aria-disabled"] == "true"
-    assert waiting["data-ready-label"] == "Resend email (3 left)"
-    assert waiting["data-waiting-label"] == "Resend email (available in {time})"
-
-    early = maya.post(f"/panel/requests/{asked.public_id}/resend", htmx=True, **here)
-    assert "Resend email (available in 4:12)" in toasts(early)
-    assert len(mails(agency)) == 1
-
-    clock.forward(minutes=4, seconds=12)
-    ready = button(maya.get(url), asked)
-    assert words(ready) == "Resend email (3 left) Slack"
-    assert not ready.has_attr("aria-disabled")
-    answer = maya.post(f"/panel/requests/{asked.public_id}/resend", htmx=True, **here)
-    assert "Sent a fresh e-mail" in toasts(answer)
-    assert words(button(answer, asked)) == "Resend email (available in 5:00) Slack"
-    assert len(mails(agency)) == 2
-
-
-def test_three_resends_are_all_there_are(maya, url, here, workflow, owner, clock, agency):
-    asked = factories.make_sent(workflow, owner)[0]
-    for left in ("2", "1"):
-        clock.forward(minutes=5)
-        maya.post(f"/panel/requests/{asked.public_id}/resend", htmx=True, **here)
-        assert button(maya.get(url), asked)["data-ready-label"] == f"Resend email ({left} left)"
-    clock.forward(minutes=5)
-    answer = maya.post(f"/panel/requests/{asked.public_id}/resend", htmx=True, **here)
-    assert words(button(answer, asked)) == "No resends left Slack"
-    assert button(answer, asked)["aria-disabled"] == "true"
-
-    clock.forward(minutes=5)
-    spent = maya.post(f"/panel/requests/{asked.public_id}/resend", htmx=True, **here)
-    assert "No resends left" in toasts(spent)
-    assert len(mails(agency)) == 4
-
-
-def test_a_queued_row_offers_no_resend(maya, url, here, slot, owner):
-    asked = factories.make_request(slot, owner)
-    answer = maya.get(url)
-
-    assert "Send it first with Send to client" in words(row(answer, asked))
-    assert not row(answer, asked).select(f"#resend-{asked.public_id}")
-    forged = maya.post(f"/panel/requests/{asked.public_id}/resend", htmx=True, **here)
-    assert "Send it first with Send to client" in toasts(forged)
-
-
-def test_a_declined_row_can_be_resent_unless_its_slot_is_asked_of_another(
-    maya, url, here, slot, workflow, owner, clock
-):
-    declined = factories.make_request(slot, owner)
-    sending.send(workflow, by=owner)
-    connection_requests.decline(declined, reason="")
-    clock.forward(minutes=5)
-    assert words(button(maya.get(url), declined)) == "Resend email (3 left) Slack"
-
-    factories.make_request(slot, owner, recipient=DANA)
-    assert not page(maya.get(url)).select(f"#resend-{declined.public_id}")
-    forged = maya.post(f"/panel/requests/{declined.public_id}/resend", htmx=True, **here)
-    assert "A request for this account is already in the queue or pending." in toasts(forged)
-
-
-# ── Cancelling, moving, mail ─────────────────────────────────────────────────
-
-
-def test_cancel_asks_once_and_clears_the_slot(maya, url, here, workflow, owner, agency):
-    asked = factories.make_sent(workflow, owner)[0]
-    dialog = page(maya.get(f"/panel/requests/{asked.public_id}/cancel", htmx=True))
-    assert "Cancel the Slack request?" in dialog.get_text()
-    assert f"{PRIYA} is no longer asked for Slack." in dialog.get_text()
-
-    answer = maya.post(f"/panel/requests/{asked.public_id}/cancel", htmx=True, **here)
-
-    assert label(answer, asked) == "Cancelled"
-    assert "close-dialog" in answer.headers["HX-Trigger"]
-    assert "Slack has neither a connection nor a live request" in words(one(page(answer), "#workflow-state"))
-    again = maya.post(f"/panel/requests/{asked.public_id}/cancel", htmx=True, **here)
-    assert "This request is already settled." in toasts(again)
-
-
-def test_a_settled_row_offers_nothing_to_press(maya, url, workspace, workflow, owner):
-    asked = factories.make_sent(workflow, owner)[0]
-    settle(asked, factories.make_connection(workspace, "slack", scopes=["chat:write", "channels:read"]))
-
-    assert not row(maya.get(url), asked).select("button")
-
-
-@pytest.mark.parametrize("sent", [False, True])
-def test_change_recipient(maya, url, here, workspace, workflow, slot, owner, agency, sent):
-    factories.make_member(workspace)
-    asked = factories.make_request(slot, owner)
-    if sent:
-        sending.send(workflow, by=owner)
-    dialog = page(maya.get(f"/panel/requests/{asked.public_id}/recipient", htmx=True))
-    assert words(one(dialog, "#dialog-title")) == "Change recipient of Slack"
-    assert words(one(dialog, "button[type=submit]")) == ("Change and send" if sent else "Change recipient")
-
-    answer = maya.post(f"/panel/requests/{asked.public_id}/recipient", {"recipient": DANA}, htmx=True, **here)
-
-    assert row(answer, asked) in group(answer, DANA).select(".gh-request")
-    assert label(answer, asked) == ("Pending" if sent else "Queued (not yet sent)")
-    assert len(mails(agency)) == (2 if sent else 0)
-
-
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ("", "Write an e-mail address, like name@company.com."),
-        ("nobody", "This is not an e-mail address."),
-        (PRIYA.upper(), "It is already asked of this address."),
-    ],
-)
-def test_change_recipient_keeps_what_was_typed_beside_its_error(maya, here, slot, owner, typed, said):
-    asked = factories.make_request(slot, owner)
-    answer = maya.post(f"/panel/requests/{asked.public_id}/recipient", {"recipient": typed}, htmx=True, **here)
-
-    assert errors(answer)["recipient"].startswith(said)
-    assert one(page(answer, 422), "#recipient").get("value", "") == typed
-    assert asked.recipient == PRIYA
-
-
-def test_what_is_declined_can_not_be_moved(maya, url, here, slot, workflow, owner):
-    asked = factories.make_request(slot, owner)
-    sending.send(workflow, by=owner)
-    connection_requests.decline(asked, reason="")
-
-    assert "Change recipient" not in words(row(maya.get(url), asked))
-    forged = maya.post(f"/panel/requests/{asked.public_id}/recipient", {"recipient": DANA}, htmx=True, **here)
-    assert "Only a queued or pending request can go to another address." in toasts(forged)
-
-
-def shown(answer, asked):
-    """What the row offers at once, and what its menu holds."""
-    buttons = row(answer, asked).select(".gh-actions button:not([data-bs-toggle])")
-    return [
-        [words(each) for each in buttons if bool(each.find_parent(class_="dropdown")) is held] for held in (False, True)
-    ]
-
-
-def test_change_recipient_is_in_a_menu_until_it_is_what_helps(app, owner, url, workflow, clock):
-    slack = factories.make_request(workflow.slots[0], owner)
-    assert shown(StaffBrowser(app, owner).get(url), slack) == [["Cancel"], ["Change recipient"]]
-    sending.send(workflow, by=owner)
-    assert shown(StaffBrowser(app, owner).get(url), slack)[1] == ["Change recipient"]
-
-    clock.forward(days=7, seconds=1)
-    at_once = ["Resend email (3 left) Slack", "Change recipient", "Cancel"]
-    assert shown(StaffBrowser(app, owner).get(url), slack) == [at_once, []]
-
-
-def fail_mail(agency, state=OutboxState.DEAD, error="refused"):
-    mail = mails(agency)[-1]
-    change(
-        mail,
-        state=state,
-        error=error,
-        attempts=1,
-        finished_at=app_clock.now(),
-        due_at=app_clock.now() + timedelta(minutes=3),
-    )
-    return mail
-
-
-def test_mail_that_could_not_be_delivered_is_on_its_rows(maya, url, here, workflow, owner, agency):
-    slack, hubspot = factories.make_sent(workflow, owner)
-    mail = fail_mail(agency)
-    answer = maya.get(url)
-
-    for asked in (slack, hubspot):
-        said = words(row(answer, asked))
-        assert "The e-mail could not be delivered. The recipient's address was refused." in said
-        at_once, held = shown(answer, asked)
-        assert at_once[:2] == [f"Try again , {'Slack' if asked is slack else 'HubSpot'}", "Change recipient"]
-        assert held == []
-
-    tried = maya.post(f"/panel/requests/{slack.public_id}/try-again", htmx=True, **here)
-    assert "Trying again" in toasts(tried)
-    db.session.expire_all()
-    assert mail.state is OutboxState.RETRY
-
-
-def test_delayed_mail_says_so(maya, url, workflow, owner, agency, monkeypatch):
-    monkeypatch.setattr("app.services.deliveries.mail_is_set_up", lambda: True)
-    asked = factories.make_sent(workflow, owner)[0]
-    fail_mail(agency, OutboxState.RETRY, "unreachable")
-
-    assert "The e-mail is delayed. The mail server can't be reached." in words(row(maya.get(url), asked))
-
-
-def test_without_a_mail_server_a_note_says_so(maya, url, monkeypatch):
-    assert "Mail is not set up: what is sent waits in the outbox." in maya.get(url).text
-    monkeypatch.setattr("app.services.deliveries.mail_is_set_up", lambda: True)
-    assert "Mail is not set up" not in maya.get(url).text
-
-
-def test_mail_that_is_on_its_way_is_not_tried_again(maya, here, workflow, owner, agency):
-    asked = factories.make_sent(workflow, owner)[0]
-    change(mails(agency)[-1], state=OutboxState.DONE, finished_at=app_clock.now())
-    answer = maya.post(f"/panel/requests/{asked.public_id}/try-again", htmx=True, **here)
-
-    assert "This e-mail is on its way already." in toasts(answer)
-
-
-def test_mail_of_a_queued_request_is_nothing_to_try(maya, here, slot, owner):
-    asked = factories.make_request(slot, owner)
-    answer = maya.post(f"/panel/requests/{asked.public_id}/try-again", htmx=True, **here)
-
-    assert "Nothing was sent for this request yet." in toasts(answer)
-
-
-def test_what_is_open_is_not_asked_again(maya, here, slot, owner):
-    asked = factories.make_request(slot, owner)
-    answer = maya.post(f"/panel/requests/{asked.public_id}/again", htmx=True, **here)
-
-    assert "This request is still open: there is nothing to ask again." in toasts(answer)
-
-
-def test_an_act_asks_the_database_as_often_for_twenty_rows_as_for_one(maya, agency, workspace, owner):
-    def statements(count):
-        workflow = workflows.create(workspace, f"With {count}", by=owner)
-        for _ in range(count):
-            workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
-        asked = [factories.make_request(each, owner, recipient=f"p{each.id}@x.example") for each in workflow.slots]
-        address = f"/panel/workspaces/{workspace.public_id}/workflows/{workflow.public_id}"
-        target, here = f"/panel/requests/{asked[0].public_id}/cancel", {"HX-Current-URL": f"http://localhost{address}"}
-        with counted() as found:
-            assert maya.post(target, htmx=True, **here).status_code == 200
-        return len(found)
-
-    statements(1)
-    assert statements(2) == statements(20)
-
-
-# ── Who may ──────────────────────────────────────────────────────────────────
-
-ROUTES = [
-    ("get", "{url}/slots/{slot}/request"),
-    ("post", "{url}/slots/{slot}/request"),
-    ("post", "{url}/send"),
-    ("get", "/panel/workspaces/{workspace}/recipient"),
-    ("post", "/panel/requests/{asked}/resend"),
-    ("get", "/panel/requests/{asked}/cancel"),
-    ("post", "/panel/requests/{asked}/cancel"),
-    ("get", "/panel/requests/{asked}/recipient"),
-    ("post", "/panel/requests/{asked}/recipient"),
-    ("post", "/panel/requests/{asked}/again"),
-    ("post", "/panel/requests/{asked}/try-again"),
-]
-
-
-@pytest.mark.parametrize("who", ["sam", "anybody"])
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_others_reach_nothing(request, who, method, path, url, workflow, workspace, owner, agency):
-    asked = factories.make_request(workflow.slots[1], owner)
-    ids = {"slot": workflow.slots[0].public_id, "workspace": workspace.public_id, "asked": asked.public_id}
-    visitor, address = request.getfixturevalue(who), path.format(url=url, **ids)
-    given = [{"recipient": DANA}] if method == "post" else []
-    before = rows_of(agency)
-
-    answer = getattr(visitor, method)(address, *given)
-
-    assert answer.status_code == (404 if who == "sam" else 303)
-    assert rows_of(agency) == before
-
-
-def test_anothers_request_answers_like_none(sam, slot, owner):
-    asked = factories.make_request(slot, owner)
-
-    theirs, nobodys = (sam.post(f"/panel/requests/{each}/cancel") for each in (asked.public_id, "x" * 20))
-    assert (theirs.status_code, theirs.data) == (nobodys.status_code, nobodys.data)
-
-
-def test_a_teammate_without_a_role_does_it_all(tom, url, here, slot, teammate, agency):
-    tom.post(f"{url}/slots/{slot.public_id}/request", {"recipient": PRIYA}, htmx=True, **here)
-    asked = connection_requests.live_for(slot)
-    assert "Sent requests to client" in toasts(tom.post(f"{url}/send", htmx=True, **here))
-    tom.post(f"/panel/requests/{asked.public_id}/recipient", {"recipient": DANA}, htmx=True, **here)
-    tom.post(f"/panel/requests/{asked.public_id}/cancel", htmx=True, **here)
-    tom.post(f"/panel/requests/{asked.public_id}/again", htmx=True, **here)
-
-    acts = db.select(AuditEvent.type).where(AuditEvent.agency_id == agency.id, AuditEvent.actor == teammate.email)
-    assert set(db.session.scalars(acts)) == {
-        "request.queued",
-        "request.sent",
-        "request.recipient_changed",
-        "request.cancelled",
-    }

@@ -5,7 +5,7 @@ from app.database import transaction
 from app.extensions import db
 from app.models import Health, OutboxItem, OutboxState
 from app.oauth.faults import Fault
-from app.services import attention, connection_requests, slots, workflows, workspaces
+from app.services import attention, connection_requests, nodes, slots, workflows, workspaces
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import StaffBrowser, one, page
@@ -169,7 +169,7 @@ def test_mail_with_a_single_request_can_go_to_another_at_once(maya, agency, work
 def test_long_lists_are_cut_and_lead_on(maya, workspace, owner):
     workflow = workflows.create(workspace, "Many", by=owner)
     for _ in range(7):
-        workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
+        nodes.add(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
     for asked in factories.make_sent(workflow, owner):
         connection_requests.decline(asked, reason="")
     for number in range(6):
@@ -192,7 +192,7 @@ def test_every_stuck_request_is_on_some_page(maya, workspace, owner, monkeypatch
     monkeypatch.setattr("app.services.paging.PAGE", 3)
     workflow = workflows.create(workspace, "Many", by=owner)
     for _ in range(5):
-        workflows.add_node(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
+        nodes.add(workflow, app_key="slack", action_key=STEPS[0][1], separate=True, by=owner)
     for asked in factories.make_sent(workflow, owner):
         connection_requests.decline(asked, reason="")
 

@@ -2,7 +2,7 @@ import pytest
 
 from app.extensions import db
 from app.models import AuditEvent, Source, Status
-from app.services import sending, workflows
+from app.services import nodes, sending
 from tests import factories
 from tests.support.rows import rows_of
 from tests.support.shared_app import *  # noqa: F403
@@ -15,16 +15,6 @@ STEPS = (("slack", "send_channel_message"), ("hubspot", "create_contact"), ("hub
 @pytest.fixture
 def workflow(workspace, owner):
     return factories.make_workflow(workspace, owner, *STEPS)
-
-
-@pytest.fixture
-def url(workspace, workflow):
-    return f"/panel/workspaces/{workspace.public_id}/workflows/{workflow.public_id}"
-
-
-@pytest.fixture
-def here(url):
-    return {"HX-Current-URL": f"http://localhost{url}"}
 
 
 def titles(answer):
@@ -116,7 +106,7 @@ def test_an_app_that_the_catalog_does_not_have_is_unknown(maya, url):
 
 
 def test_a_workflow_is_not_longer_than_it_may_be(maya, url, here, monkeypatch):
-    monkeypatch.setattr(workflows, "MOST_NODES", 3)
+    monkeypatch.setattr(nodes, "MOST_NODES", 3)
 
     answer = maya.post(f"{url}/nodes/new/slack", {"action": "send_channel_message"}, htmx=True, **here)
 
@@ -207,7 +197,7 @@ def test_use_a_separate_account_and_share_again(maya, url, here, workflow, owner
 
 def test_sharing_again_cancels_what_was_asked_apart_only_when_confirmed(maya, url, here, workflow, owner):
     third = workflow.nodes[2]
-    workflows.use_separate_account(workflow, third.public_id, by=owner)
+    nodes.use_separate_account(workflow, third.public_id, by=owner)
     apart = next(slot for slot in workflow.slots if slot.number == 1)
     asked = factories.make_request(apart, owner)
 
@@ -231,7 +221,7 @@ def test_what_is_separate_already_stays_so(maya, url, here, workflow):
 
 
 def test_two_accounts_of_an_app_are_told_apart(maya, url, workflow, owner):
-    workflows.use_separate_account(workflow, workflow.nodes[2].public_id, by=owner)
+    nodes.use_separate_account(workflow, workflow.nodes[2].public_id, by=owner)
 
     assert "HubSpot (account 1) and HubSpot (account 2)" in " ".join(
         words(one(page(maya.get(url)), "#workflow-state")).replace(" ,", ",").split()
@@ -286,7 +276,7 @@ def test_without_htmx_every_act_leads_back(maya, url, workflow):
 
 
 def test_source_of_new_nodes_is_open(workflow, workspace, owner):
-    added = workflows.add_node(workflow, app_key="typeform", action_key="new_response", by=owner)
+    added = nodes.add(workflow, app_key="typeform", action_key="new_response", by=owner)
 
     assert added.slot.source is None
     assert Source.CLIENT in {slot.source for slot in workflow.slots}

@@ -3,12 +3,12 @@ from sqlalchemy import select
 
 from app import create_app
 from app.config import SmtpServer
-from app.database import across_tenants
 from app.extensions import db
 from app.mailer import transports
 from app.mailer.transports import FolderTransport
 from app.models import Agency, AuditEvent, Staff
 from app.services import setup
+from app.tenancy import across_tenants
 from tests import factories
 from tests.support.staff_browser import StaffBrowser, errors, one, page
 

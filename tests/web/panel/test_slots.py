@@ -4,11 +4,12 @@ from app import runtime
 from app.database import transaction
 from app.extensions import db
 from app.models import Health, Source, Status
-from app.services import sending, slots, workflows
+from app.services import nodes, sending, slots, workflows
 from tests import factories
 from tests.support.rows import rows_of
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import one, page, toasts
+from tests.web.panel.requests_screen import words
 
 PRIYA = "priya.nair@harbordental.example"
 NOT_OAUTH = "OAuth provider on this request is not configured for OAuth2."
@@ -18,23 +19,8 @@ NOT_OAUTH = "OAuth provider on this request is not configured for OAuth2."
 def workflow(workspace, owner):
     """One node, Slack's, whose source nobody has said."""
     workflow = workflows.create(workspace, "New patient intake", by=owner)
-    workflows.add_node(workflow, app_key="slack", action_key="send_channel_message", by=owner)
+    nodes.add(workflow, app_key="slack", action_key="send_channel_message", by=owner)
     return workflow
-
-
-@pytest.fixture
-def slot(workflow):
-    return workflow.slots[0]
-
-
-@pytest.fixture
-def url(workspace, workflow):
-    return f"/panel/workspaces/{workspace.public_id}/workflows/{workflow.public_id}"
-
-
-@pytest.fixture
-def here(url):
-    return {"HX-Current-URL": f"http://localhost{url}"}
 
 
 def covering(workspace, app_key="slack", **changes):
@@ -44,10 +30,6 @@ def covering(workspace, app_key="slack", **changes):
 
 def node(answer, number=1):
     return one(page(answer), f"#node-{number}")
-
-
-def words(tag):
-    return " ".join(tag.get_text(" ").split())
 
 
 def badge(answer, number=1):
@@ -168,7 +150,7 @@ def test_a_change_of_source_takes_the_connection_out(maya, url, here, workspace,
 
 
 def test_an_app_with_keys_only_says_why_and_leads_to_ones_own(maya, url, workflow, owner):
-    added = workflows.add_node(workflow, app_key="activecampaign", action_key=first("activecampaign"), by=owner)
+    added = nodes.add(workflow, app_key="activecampaign", action_key=first("activecampaign"), by=owner)
     text = "ActiveCampaign uses an API key, so a client can't be asked for it: connect it yourself."
 
     answer = maya.get(url)
@@ -183,7 +165,7 @@ def test_an_app_with_keys_only_says_why_and_leads_to_ones_own(maya, url, workflo
 
 
 def test_an_app_without_a_client_says_so_in_the_words_of_the_refusal(maya, url, workflow, owner):
-    added = workflows.add_node(workflow, app_key="calendly", action_key=first("calendly"), by=owner)
+    added = nodes.add(workflow, app_key="calendly", action_key=first("calendly"), by=owner)
     slots.set_source(added.slot, Source.CLIENT, by=owner)
 
     answer = maya.get(url)

@@ -7,9 +7,10 @@ from playwright.sync_api import expect
 
 from app import clock as app_clock
 from app import create_app
-from app.database import enter_tenant, transaction
-from app.services import connection_requests, sending, workflows
+from app.database import transaction
+from app.services import connection_requests, nodes, sending
 from app.services.audit import SYSTEM
+from app.tenancy import enter_tenant
 from tests import factories
 from tests.support.browser import visitor
 from tests.support.servers import serve_in_thread
@@ -54,7 +55,7 @@ def screen(served, workflow, browser):
 
 def test_picking_a_source_by_keyboard_leads_on_to_its_button(served, screen, workflow):
     _server, _app, owner, _workspace = served
-    workflows.add_node(workflow, app_key="typeform", action_key="new_response", by=owner)
+    nodes.add(workflow, app_key="typeform", action_key="new_response", by=owner)
     screen.reload()
 
     screen.locator("#node-3").get_by_label("Client provides the connection").focus()

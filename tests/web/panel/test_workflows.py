@@ -5,7 +5,7 @@ import pytest
 from app import runtime
 from app.extensions import db
 from app.models import AuditEvent, OutboxItem, Source, Status, Workflow, WorkflowVersion
-from app.services import connection_requests, oauth_clients, scopes, sending, slots, workflows, workspaces
+from app.services import connection_requests, nodes, oauth_clients, scopes, sending, slots, workflows, workspaces
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import errors, one, page, toasts
@@ -261,12 +261,12 @@ def fill(workspace, owner, count) -> Workflow:
     workflow = workflows.create(workspace, f"With {count}", by=owner)
     for number in range(count):
         app, action = STEPS[number % 2]
-        workflows.add_node(workflow, app_key=app, action_key=action, separate=True, by=owner)
+        nodes.add(workflow, app_key=app, action_key=action, separate=True, by=owner)
     for number, slot in enumerate(workflow.slots):
         slots.set_source(slot, Source.CLIENT, by=owner)
         factories.make_request(slot, owner, recipient=f"person{number}@client{count}.example")
     sending.send(workflow, by=owner)
-    workflows.add_node(workflow, app_key="xero", action_key=first_action("xero"), by=owner)
+    nodes.add(workflow, app_key="xero", action_key=first_action("xero"), by=owner)
     factories.make_connection(workspace, "xero", name=f"Books {count}", scopes=[])
     return workflow
 

@@ -1,0 +1,146 @@
+"""What every client's page reads and every opened link writes, as statements that are made once."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import bindparam, exists, or_, select, update
+from sqlalchemy.orm import aliased
+
+from app.models import (
+    Agency,
+    Bundle,
+    Connection,
+    ConnectionRequest,
+    Health,
+    IntakeSession,
+    Node,
+    Slot,
+    Status,
+    Workflow,
+)
+from app.prepared import Prepared, Row
+
+BY_LINK = Prepared(
+    select(
+        Bundle.id,
+        Bundle.public_id,
+        Bundle.agency_id,
+        Bundle.workspace_id,
+        Bundle.recipient,
+        Bundle.nonce,
+        Bundle.epoch,
+        Bundle.token_hash,
+        Bundle.expires_at,
+        Bundle.closed_at,
+    ).where(Bundle.token_hash == bindparam("hashed"))
+)
+
+ALIVE = Prepared(
+    select(Bundle.expires_at)
+    .where(Bundle.token_hash == bindparam("hashed"), Bundle.closed_at.is_(None), Bundle.expires_at > bindparam("at"))
+    .with_for_update(read=True, key_share=True)
+)
+
+OPENED = Prepared(
+    update(Bundle).where(Bundle.id == bindparam("bundle"), Bundle.opened_at.is_(None)).values(opened_at=bindparam("at"))
+)
+
+_asked = select(ConnectionRequest.id).where(ConnectionRequest.bundle_id == Bundle.id)
+_unsettled = or_(*(ConnectionRequest.status == status for status in Status if not status.settled))
+ENTERED = Prepared(
+    select(
+        IntakeSession.epoch.label("opened_epoch"),
+        Bundle.id,
+        Bundle.public_id,
+        Bundle.agency_id,
+        Bundle.workspace_id,
+        Bundle.recipient,
+        Bundle.sent_by,
+        Bundle.epoch,
+        Bundle.expires_at,
+        Bundle.closed_at,
+        Agency.name.label("agency"),
+        Agency.slug,
+        Agency.support_email,
+        Agency.accent,
+        Agency.logo_digest,
+        Agency.timezone,
+        exists(_asked).label("is_asked"),
+        exists(_asked.where(_unsettled)).label("is_unsettled"),
+    )
+    .join(Bundle, Bundle.id == IntakeSession.bundle_id)
+    .join(Agency, Agency.id == Bundle.agency_id)
+    .where(
+        IntakeSession.id_hash == bindparam("id_hash"),
+        Bundle.public_id == bindparam("named"),
+        IntakeSession.expires_at > bindparam("at"),
+    )
+)
+
+_of_slot = aliased(Connection)
+_card = (
+    select(
+        ConnectionRequest.id,
+        ConnectionRequest.public_id,
+        ConnectionRequest.app_key,
+        ConnectionRequest.status,
+        ConnectionRequest.notice,
+        ConnectionRequest.note,
+        ConnectionRequest.generation,
+        ConnectionRequest.expected_account,
+        ConnectionRequest.sent_scopes,
+        ConnectionRequest.extra_scopes,
+        ConnectionRequest.granted_scopes,
+        ConnectionRequest.typed_fields,
+        ConnectionRequest.slot_id,
+        Workflow.name.label("workflow"),
+        Slot.number,
+        Connection.account,
+        Connection.scopes,
+        Connection.oauth_client.label("client"),
+        _of_slot.id.label("slot_connection_id"),
+        _of_slot.scopes.label("slot_scopes"),
+        _of_slot.oauth_client.label("slot_client"),
+        Node.action_key,
+    )
+    .join(Workflow, Workflow.id == ConnectionRequest.workflow_id)
+    .outerjoin(Connection, Connection.id == ConnectionRequest.connection_id)
+    .outerjoin(Slot, Slot.id == ConnectionRequest.slot_id)
+    .outerjoin(_of_slot, _of_slot.id == Slot.connection_id)
+    .outerjoin(Node, Node.slot_id == Slot.id)
+    .where(ConnectionRequest.bundle_id == bindparam("bundle"))
+    .order_by(ConnectionRequest.id)
+)
+CARDS = Prepared(_card.where(ConnectionRequest.status != Status.CANCELLED))
+ONE = Prepared(_card.where(ConnectionRequest.public_id == bindparam("named")))
+
+GIVEN = Prepared(
+    select(
+        Connection.id,
+        Connection.public_id,
+        Connection.app_key,
+        Connection.name,
+        Connection.account,
+        Connection.scopes,
+        Connection.oauth_client,
+    )
+    .where(
+        Connection.workspace_id == bindparam("workspace"),
+        Connection.owner_email == bindparam("recipient"),
+        Connection.app_key.in_(
+            select(ConnectionRequest.app_key).where(ConnectionRequest.bundle_id == bindparam("bundle"))
+        ),
+        or_(Connection.health == Health.PENDING, Connection.health == Health.ACTIVE),
+    )
+    .order_by(Connection.id.desc())
+    .limit(100)
+)
+
+
+def grouped(rows: Iterable[Row]) -> list[tuple[Row, list[str]]]:
+    """Each request once, with the actions of its slot's nodes, which stand one to a row."""
+    found: dict[int, tuple[Row, list[str]]] = {}
+    for row in rows:
+        _first, actions = found.setdefault(row.id, (row, []))
+        if row.action_key is not None:
+            actions.append(row.action_key)
+    return list(found.values())

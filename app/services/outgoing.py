@@ -1,0 +1,116 @@
+"""A mail's bundle with all that is told of it, read at once as it leaves; and what may change it at that moment."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, bindparam, case, select, update
+
+from app.catalog.schema import App
+from app.extensions import db
+from app.models import Agency, Bundle, Channel, ConnectionRequest, Status, Workflow, Workspace
+from app.prepared import Prepared
+from app.services import scopes
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One of the requests that the mail carries."""
+
+    app: App
+    note: str
+    scopes: tuple[str, ...]
+    workflow: str
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A bundle, and of its agency and workspace what its mail needs."""
+
+    id: int
+    public_id: str
+    agency_id: int
+    workspace_id: int
+    recipient: str
+    channel: Channel
+    nonce: bytes
+    epoch: int
+    sent_by: str
+    expires_at: datetime
+    closed_at: datetime | None
+    workspace: str
+    agency: str
+    locale: str
+    timezone: str
+    sender_name: str
+    sender_address: str | None
+    support_email: str
+    accent: str
+    logo_digest: str | None
+    mails_per_hour: int
+    mails_per_recipient_day: int
+    asked: tuple[Asked, ...] = ()  # in the order that it was asked
+
+    def is_expired(self, at: datetime) -> bool:
+        """Whether its link has lapsed by the clock."""
+        return self.expires_at <= at
+
+
+OF_BUNDLE = (
+    Bundle.id, Bundle.public_id, Bundle.agency_id, Bundle.workspace_id, Bundle.recipient, Bundle.channel, Bundle.nonce,
+    Bundle.epoch, Bundle.sent_by, Bundle.expires_at, Bundle.closed_at,
+)  # fmt: skip
+OF_AGENCY = (
+    Agency.locale, Agency.timezone, Agency.sender_name, Agency.sender_address, Agency.support_email, Agency.accent,
+    Agency.logo_digest, Agency.mails_per_hour, Agency.mails_per_recipient_day,
+)  # fmt: skip
+COLUMNS = (*OF_BUNDLE, Workspace.name.label("workspace"), Agency.name.label("agency"), *OF_AGENCY)
+_BUNDLES = (
+    select(*COLUMNS)
+    .select_from(Bundle)
+    .join(Workspace, Workspace.id == Bundle.workspace_id)
+    .join(Agency, Agency.id == Bundle.agency_id)
+)
+_asked, _workflow = ConnectionRequest, Workflow
+_READ = Prepared(
+    _BUNDLES.add_columns(_asked.app_key, _asked.note, _asked.sent_scopes, _workflow.name.label("workflow"))
+    .outerjoin(_asked, and_(_asked.bundle_id == Bundle.id, _asked.status == Status.PENDING))
+    .outerjoin(_workflow, _workflow.id == _asked.workflow_id)
+    .where(Bundle.id == bindparam("bundle"))
+    .order_by(_asked.created_at, _asked.id)
+)
+_MOMENT = Bundle.__table__.c.expires_at.type
+_PORTAL, _LINK = (bindparam(channel.value, type_=_MOMENT) for channel in (Channel.PORTAL, Channel.LINK))
+_START = Prepared(
+    update(Bundle)
+    .where(Bundle.id == bindparam("bundle"), Bundle.epoch == bindparam("at_epoch"))
+    .where(Bundle.closed_at.is_(None), Bundle.clock_started_at.is_(None))
+    .values(
+        clock_started_at=bindparam("at", type_=_MOMENT),
+        expires_at=case((Bundle.channel == Channel.PORTAL, _PORTAL), else_=_LINK),
+    )
+)
+
+
+def of(bundle_ids: Collection[int]) -> dict[int, Outgoing]:
+    """Those bundles as they are now, without what their mails ask for."""
+    rows: Any = db.session.execute(_BUNDLES.where(Bundle.id.in_(bundle_ids)))
+    return {row.id: Outgoing(*row) for row in rows}
+
+
+def read(bundle_id: int) -> Outgoing | None:
+    """The bundle as it is now, with what its mail asks for."""
+    rows = _READ(bundle=bundle_id).all()
+    asked = tuple(_of(row) for row in rows if row.app_key)
+    return Outgoing(*(*rows[0][: len(COLUMNS)], asked)) if rows else None
+
+
+def _of(row: Any) -> Asked:
+    return Asked(scopes.app_of(row), row.note, tuple(row.sent_scopes or ()), row.workflow)
+
+
+def start_clock(bundle_id: int, *, epoch: int, at: datetime) -> None:
+    """Have the link's lifetime begin, unless it has or the link is another by now."""
+    ends = {channel.value: at + channel.lifetime for channel in Channel}
+    _START(bundle=bundle_id, at_epoch=epoch, at=at, **ends)

@@ -1,0 +1,86 @@
+"""What the processes of an installation do that are killed: they work off the outbox, or serve, or both."""
+
+import itertools
+import os
+import signal
+import socket
+from dataclasses import dataclass, replace
+
+from flask import Flask
+
+from app import create_app
+from app.cli import serving
+from app.mailer.smtp import Wire
+from app.worker import Worker, loop
+from tests.faults import spoilt, warm
+from tests.support.processes import LOOPBACK
+
+PORT = "TEST_PORT"
+
+
+@dataclass(frozen=True)
+class Made:
+    """The application, and where it is served: open from the start, so that who comes between two processes waits."""
+
+    app: Flask
+    door: socket.socket
+
+
+def prepare() -> Made:
+    app = create_app()
+    warm.up(app)
+    return Made(app, socket.create_server((LOOPBACK, int(os.environ[PORT]))))
+
+
+def work(made: Made, *, patience: float = 0, halfway: int = 0, hold: bool = False, without: str = "") -> None:
+    """Do what is due; `halfway`: die with half of the so manieth mail on the wire."""
+    _spoil(without)
+    if halfway:
+        _die_halfway(halfway)
+    if hold:
+        _hold(made.app)
+    _worker(made.app, patience).run_once()
+
+
+def serve(made: Made, *, working: bool = False, patience: float = 0.5, without: str = "") -> None:
+    """Serve until SIGTERM, with a worker beside where that is wished."""
+    _spoil(without)
+    worker = _worker(made.app, patience)
+    if working:
+        worker.start()
+    serving.run(made.app, [made.door], threads=4, listening=lambda: None, stopping=worker.ask_to_stop)
+    if working:
+        worker.stop()
+
+
+def _worker(app: Flask, patience: float) -> Worker:
+    """One that gives and looks for signs of life in proportion; without patience it is the only one alive."""
+    if not patience:
+        return Worker(app, patience=0)
+    loop.HEARTBEAT = loop.POLL = patience / 4
+    worker = Worker(app, patience=patience)
+    for chore in worker._chores:
+        chore.every = min(chore.every, patience)
+    return worker
+
+
+def _spoil(without: str) -> None:
+    if without:
+        getattr(spoilt, without)()
+
+
+def _die_halfway(nth: int) -> None:
+    numbers, hand_over = itertools.count(1), Wire.hand_over
+
+    def half(wire: Wire, message: bytes) -> tuple[int, bytes]:
+        if next(numbers) == nth:
+            wire.send(message[: len(message) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        return hand_over(wire, message)
+
+    Wire.hand_over = half
+
+
+def _hold(app: Flask) -> None:
+    runtime = app.extensions["gatehouse"]
+    app.extensions["gatehouse"] = replace(runtime, config=replace(runtime.config, mail_ambiguous="hold"))

@@ -1,0 +1,170 @@
+"""Every form that staff and clients can send: what is in it, and what must be so beforehand for it to have an effect."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy import update
+
+from app import clock, runtime
+from app.database import transaction
+from app.extensions import db
+from app.models import Agency, ConnectionRequest, OutboxItem, OutboxState, Recipient, Staff, Workflow, Workspace
+from app.services import connection_requests, nodes, passwords, staff, workflows, workspaces
+from tests import factories
+from tests.support.scenery import Side
+
+NEW_PASSWORD = "a louder harbour at dusk"
+BRANDING = {"sender_name": "Northwind", "support_email": "help@northwind.example", "accent": "#123456"}
+BRANDING |= {"timezone": "UTC", "name": "Northwind"}
+Names = dict[str, str]
+
+
+@dataclass
+class Scene:
+    """What a case may change beforehand."""
+
+    side: Side
+    agency: Agency
+    owner: Staff
+    workspace: Workspace
+    workflow: Workflow
+    pending: ConnectionRequest
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is sent, by whom; `first` is done before and may name others than the scenery does, or send more."""
+
+    data: Mapping[str, str] = field(default_factory=dict)
+    who: str = "owner"
+    first: Callable[[Scene], Names | None] = lambda _: None
+    each: frozenset[tuple[str, str]] = frozenset()  # what every one of them makes, by its nature
+
+
+def _cancelled(scene: Scene) -> None:
+    connection_requests.cancel(scene.agency, scene.pending.public_id, by=scene.owner)
+
+
+def _long_ago(scene: Scene) -> None:
+    with transaction() as session:
+        session.execute(
+            update(Recipient)
+            .where(Recipient.workspace_id == scene.workspace.id)
+            .values(mailed_at=clock.now() - timedelta(minutes=6))
+        )
+
+
+def _undelivered(scene: Scene) -> None:
+    with transaction() as session:
+        mine = update(OutboxItem).where(OutboxItem.agency_id == scene.agency.id)
+        session.execute(mine.values(state=OutboxState.DEAD, error="refused", finished_at=clock.now()))
+
+
+def _slot_unasked(scene: Scene) -> Names:
+    return {"slot_id": scene.workflow.slots[2].public_id}
+
+
+def _account(scene: Scene) -> Names:
+    return {"connection": _held(scene, "hubspot")}
+
+
+def _offer(scene: Scene) -> Names:
+    return {"connection": _held(scene, "slack", owner_email=scene.pending.recipient)}
+
+
+def _held(scene: Scene, app_key: str, **changes: str) -> str:
+    scopes = list(runtime.current().catalog.get(app_key).scopes)
+    return factories.make_connection(scene.workspace, app_key, scopes=scopes, name="Theirs", **changes).public_id
+
+
+def _sharing_node(scene: Scene) -> Names:
+    node = nodes.add(scene.workflow, app_key="slack", action_key="find_user", by=scene.owner)
+    return {"node_id": node.public_id}
+
+
+def _all_asked(scene: Scene) -> None:
+    for slot in workflows.unasked(scene.workflow):
+        factories.make_request(slot, scene.owner)
+
+
+def _archived(scene: Scene) -> None:
+    workspaces.archive(scene.agency, scene.workspace.public_id, by=scene.owner)
+
+
+def _disabled(scene: Scene) -> None:
+    staff.disable(scene.agency, scene.side.names["person_id"], by=scene.owner)
+
+
+def _one_time(scene: Scene) -> None:
+    with transaction():
+        scene.owner.password_hash = passwords.new_one_time(clock.now())[1]
+
+
+def _last_node(scene: Scene) -> Names:
+    return {"node_id": scene.workflow.nodes[-1].public_id, "seen_at": str(len(scene.workflow.nodes))}
+
+
+def _first_node(scene: Scene) -> Names:
+    return {"node_id": scene.workflow.nodes[0].public_id, "seen_at": "1"}
+
+
+CLIENT, NOBODY = "client", "nobody"
+# Each of twenty presses of “Connect” goes to the provider by itself; rows 17 and 18 make one connection of what comes back.
+START = frozenset({("flow", "came"), ("audit_event", "flow.started"), ("audit_event", "came")})
+# Each of twenty sign-ins lets one browser in, as many as one may try.
+SIGN_IN = frozenset({("staff_session", "came"), ("audit_event", "staff.signed_in"), ("audit_event", "came")})
+CASES: dict[str, Case] = {
+    "client.start_flow": Case(who=CLIENT, each=START),
+    "client.decline_request": Case({"reason": "We have left it."}, CLIENT),
+    "client.use_account": Case(who=CLIENT, first=_offer),
+    "panel.set_source": Case({"source": "agency", "confirmed": "y"}),
+    "panel.use_account": Case({"confirmed": "y"}, first=_account),
+    "panel.add_member": Case({"name": "Sam Cole", "email": "sam@cobalt-it.example"}),
+    "panel.remove_member": Case(),
+    "panel.queue_request": Case({"recipient": "sam@cobalt-it.example"}, first=_slot_unasked),
+    "panel.send_requests": Case(),
+    "panel.resend_request": Case(first=_long_ago),
+    "panel.cancel_request": Case(),
+    "panel.change_recipient": Case({"recipient": "sam@cobalt-it.example"}),
+    "panel.request_again": Case(first=_cancelled),
+    "panel.try_mail_again": Case(first=_undelivered),
+    "panel.rename_self": Case({"name": "Maya Okafor-Lind"}),
+    "panel.change_password": Case({"current": factories.PASSWORD, "new": NEW_PASSWORD}),
+    "panel.sign_out_everywhere": Case(),
+    "panel.save_chosen_password": Case({"new": NEW_PASSWORD}, first=_one_time),
+    "panel.add_node": Case({"action": "new_response"}, first=lambda _: {"app_key": "typeform"}),
+    "panel.move_node_up": Case(first=_last_node),
+    "panel.move_node_down": Case(first=_first_node),
+    "panel.remove_node": Case({"confirmed": "y"}),
+    "panel.separate_account": Case(first=_sharing_node),
+    "panel.share_account": Case({"confirmed": "y"}),
+    "panel.rename_workflow": Case({"name": "Recall"}),
+    "panel.publish_workflow": Case(first=_all_asked),
+    "panel.save_branding": Case(BRANDING),
+    "panel.submit_sign_in": Case({"password": factories.PASSWORD}, NOBODY, each=SIGN_IN),
+    "panel.sign_out": Case(),
+    "panel.create_workspace": Case({"name": "Cobalt"}),
+    "panel.rename_workspace": Case({"name": "Cobalt"}),
+    "panel.archive_workspace": Case(),
+    "panel.restore_workspace": Case(first=_archived),
+    "panel.create_workflow": Case({"name": "Recall"}),
+    "panel.add_person": Case({"name": "Sam Cole", "role": "member"}),
+    "panel.change_role": Case({"role": "admin"}),
+    "panel.disable_person": Case(),
+    "panel.enable_person": Case(first=_disabled),
+    "panel.renew_password": Case(),
+    "panel.set_up_app": Case(first=lambda _: {"app_key": "typeform"}),
+    "panel.save_client": Case({"client_id": "northwind-2", "client_secret": "hush"}),
+    "panel.remove_client": Case(),
+}
+# On an empty installation alone; what twenty do there is tested apart.
+FIRST_RUN = {"setup.create_agency", "setup.send_test_mail"}
+
+
+def scene_of(side: Side) -> Scene:
+    """The scenery's rows, for what a case does beforehand."""
+    agency = db.session.get_one(Agency, side.agency_id)
+    pending = connection_requests.get(agency, side.names["request_id"])
+    owner, workspace = db.session.get_one(Staff, side.people["owner"]), pending.workflow.workspace
+    return Scene(side, agency, owner, workspace, workflows.get(workspace, side.names["workflow_id"]), pending)

@@ -1,0 +1,305 @@
+"""Every address, asked for with what is somebody else's: of another agency, of another workspace, of another recipient.
+
+The answer has the very bytes of one for an id that nobody has, and no row changes. A new address joins by itself; one
+with a new kind of id has to be given a place here first.
+"""
+
+import itertools
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.routing import Map, Rule
+from werkzeug.test import TestResponse
+
+from app.catalog import load
+from app.errors import NotFound
+from app.extensions import db
+from app.models import Agency, ConnectionRequest
+from app.services import connection_requests
+from app.tenancy import across_tenants
+from tests import factories
+from tests.support.postgres import fresh_database
+from tests.support.scenery import unknown
+from tests.support.shared_app import running
+from tests.support.tenants import ROLES, Tenants
+
+OWNED = {
+    *("workspace_id", "member_id", "workflow_id", "node_id", "slot_id", "request_id"),
+    *("person_id", "bundle_id", "client_key"),
+}
+PUBLIC = {
+    "app_key": "the catalog is the same for all, and what an agency made of an app is found by the agency",
+    "agency_slug": "it stands on the door of the portal",
+    "name": "the style sheet of a colour",
+    "digest": "a logo, by its content",
+    "token": "a link: to hold it is the right; rows 1 to 12",
+}
+NOWHERE = {name: unknown(name) for name in OWNED | {"connection"}}
+FORM = {  # what the forms at these addresses would be satisfied with
+    "name": "Zoe",
+    "email": "zoe@harbordental.example",
+    "recipient": "sam@cobalt-it.example",
+    "role": "member",
+    "source": "agency",
+    "confirmed": "y",
+    "action": "find_user",
+    "connection": NOWHERE["connection"],
+}
+
+
+# ── The setting ─────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def tenants_on_sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
+    folder = tmp_path_factory.mktemp("tenants")
+    shutil.copy(sqlite_template, folder / "tenants.sqlite3")
+    with running(factories.config(folder, f"sqlite:///{folder / 'tenants.sqlite3'}"), load(None)) as app:
+        yield Tenants(app)
+
+
+@pytest.fixture(scope="module")
+def tenants_on_postgres(
+    postgres_url: str, postgres_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Tenants]:
+    with fresh_database(postgres_url, postgres_template) as url:
+        settings = factories.config(tmp_path_factory.mktemp("tenants"), factories.driver(url))
+        with running(settings, load(None)) as app:
+            yield Tenants(app)
+
+
+@pytest.fixture
+def tenants(database_kind: str, request: pytest.FixtureRequest) -> Tenants:
+    found: Tenants = request.getfixturevalue(f"tenants_on_{database_kind}")
+    return found
+
+
+# ── The walk ────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Case:
+    """One address with what is foreign in some of its places, and the same with what is nobody's there."""
+
+    rule: Rule
+    method: str
+    places: tuple[str, ...]
+    foreign: dict[str, str]
+    asked: str
+    unknown: str
+
+    @property
+    def surface(self) -> str:
+        return self.rule.endpoint.partition(".")[0]
+
+    def hidden(self, text: str) -> str:
+        """A text but for the ids, which the way to the sign-in page repeats."""
+        for place in self.places:
+            text = text.replace(self.foreign[place], "…").replace(NOWHERE[place], "…")
+        return text
+
+
+def undecided(addresses: Map) -> set[str]:
+    """The kinds of ids in addresses of which it is not said whose they are."""
+    return {place for rule in addresses.iter_rules() for place in rule.arguments} - OWNED - set(PUBLIC)
+
+
+def cases(app: Flask, own: dict[str, str], foreign: dict[str, str], *, may_be_all: bool) -> Iterator[Case]:
+    """Every address and method, with the foreign id in every set of its places; `may_be_all`: also in all at once."""
+    for rule in app.url_map.iter_rules():
+        places = sorted(rule.arguments & OWNED)
+        public = {name: own[name] for name in rule.arguments - OWNED}
+        for count in range(1, len(places) + may_be_all):
+            for chosen in itertools.combinations(places, count):
+                if not set(chosen) <= set(foreign):
+                    continue
+                kept = public | {name: own[name] for name in set(places) - set(chosen)}
+                _, asked = rule.build(kept | {name: foreign[name] for name in chosen})
+                _, nowhere = rule.build(kept | {name: NOWHERE[name] for name in chosen})
+                for method in sorted((rule.methods or set()) - {"OPTIONS"}):
+                    yield Case(rule, method, chosen, foreign, asked, nowhere)
+
+
+def told_apart(
+    tenants: Tenants, role: str, every: Iterable[Case], headers: dict[str, str] | None = None
+) -> tuple[int, list[str]]:
+    """How many cases were asked, and those not answered as an unknown id is, byte for byte, or by anything but “not there”."""
+    browser, count, found = tenants.visitor(role), 0, []
+    for case in every:
+        status, *told = _ask(tenants, browser, case, case.asked, headers or {})
+        is_theirs = case.surface == ("client" if role == "client" else "panel")  # elsewhere the visitor is anonymous
+        expected = (403, 404) if role == "member" else (404,)
+        if [status, *told] != _ask(tenants, browser, case, case.unknown, headers or {}) or (
+            is_theirs and status not in expected
+        ):
+            found.append(f"{role}: {case.method} {case.rule.rule} with foreign {', '.join(case.places)}: {status}")
+        count += 1
+    return count, found
+
+
+def _ask(tenants: Tenants, browser: FlaskClient, case: Case, path: str, headers: dict[str, str]) -> list[object]:
+    answer = asked(tenants, browser, case.method, path, headers=headers)
+    told = [(name, value) for name, value in answer.headers if name != "Date"]
+    if {"Location", "HX-Redirect"} & set(answer.headers.keys()):
+        told = [(name, case.hidden(value)) for name, value in told if name != "Content-Length"]
+        return [answer.status_code, sorted(told), case.hidden(answer.text)]
+    is_vague = (
+        answer.headers.get("HX-Refresh") == "true"
+    )  # an open page of a client loads anew, and shows the vague one
+    return [404 if is_vague else answer.status_code, sorted(told), answer.data]
+
+
+def asked(tenants: Tenants, browser: FlaskClient, method: str, path: str, *, headers=None, **more: str) -> TestResponse:
+    """Ask as a page of ours would, with a form that is in order."""
+    data = {} if method in ("GET", "HEAD") else {"csrf_token": tenants.csrf(browser, path), **FORM, **more}
+    return browser.open(path, method=method, data=data, headers=headers or {})
+
+
+def walks(tenants: Tenants, *, full: bool) -> Iterator[tuple[str, Iterator[Case]]]:
+    """Who asks for what: staff of ours for another agency's and mixed workspaces', a client for what is not in their bundle."""
+    app, ours, theirs = tenants.app, tenants.ours.names, tenants.theirs.names
+    for role in ROLES if full else ("owner",):
+        yield role, cases(app, ours, theirs, may_be_all=True)
+        yield role, cases(app, ours, tenants.beside, may_be_all=False)
+    for foreign in (theirs, tenants.beside, tenants.next_door):
+        every = cases(app, ours, foreign, may_be_all=True)
+        yield "client", every if full else (case for case in every if case.surface == "client")
+
+
+@pytest.mark.both_databases
+def test_row_46_a_foreign_id_in_any_place_of_any_address_answers_as_an_unknown_one(
+    tenants, clock, proof, database_kind
+):
+    """Every address of the installation, with ids of another agency, of another workspace and of another recipient in every set of its places, as owner, admin, member and client: the answer has the bytes of one for an id that nobody has, and no row changes."""
+    before, count, apart = tenants.everything(), 0, []
+    for headers in ({}, {"HX-Request": "true"}, {"Accept": "application/json"}) if proof.full else ({},):
+        for role, every in walks(tenants, full=proof.full):
+            if database_kind == "postgres" and not proof.full:  # where the look-ups are the same but for the database
+                every = (case for case in every if proof.random.random() < 1 / 3)  # noqa: PLW2901
+            asked, found = told_apart(tenants, role, every, headers)
+            count, apart = count + asked, apart + found
+
+    assert apart == []
+    assert count > 100
+    assert tenants.everything() == before
+    proof.title = f"Tenants: foreign ids, on {database_kind}"
+    proof.figure("addresses", len(list(tenants.app.url_map.iter_rules())))
+    proof.figure("questions with a foreign id, each beside an unknown one", count)
+    proof.figure("told apart", len(apart))
+
+
+def test_row_46_every_id_in_an_address_is_known_to_be_owned_or_public(tenants):
+    assert undecided(tenants.app.url_map) == set()
+    assert {place for rule in tenants.app.url_map.iter_rules() for place in rule.arguments} >= OWNED - {"token"}
+
+
+# ── What stands in forms and queries ────────────────────────────────────────
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("whose", ["of another agency", "of another workspace"])
+def test_row_46_a_foreign_connection_in_a_form_is_unknown(tenants, clock, whose):
+    """Staff fill a slot, a client a request, with an account that is none of that workspace's, or of that person's."""
+    names = tenants.ours.names
+    request = f"/connect/{names['bundle_id']}/requests/{names['request_id']}"
+    before = tenants.everything()
+
+    for role, path, status in (
+        ("owner", f"/panel/workspaces/{tenants.spare_slot}/account", 404),
+        ("client", f"{request}/use", 422),
+    ):
+        browser = tenants.visitor(role)
+        whom = [whose, "of another recipient"] if role == "client" else [whose]
+        for each in whom:
+            foreign, nobody = (
+                asked(tenants, browser, "POST", path, connection=tenants.connections[of]) for of in (each, "of nobody")
+            )
+            assert foreign.status_code == nobody.status_code == status, (role, each)
+            assert (foreign.data, [*foreign.headers]) == (nobody.data, [*nobody.headers]), (role, each)
+    assert tenants.everything() == before
+
+
+@pytest.mark.both_databases
+def test_row_46_what_is_ones_own_is_accepted_by_the_same_forms(tenants, clock):
+    """Else the refusals would prove little: a connection of the workspace for staff, one of their own for its recipient."""
+    names, recipient = tenants.next_door, tenants.app.test_client()
+    assert recipient.get(f"/l/{names['token']}").status_code == 303
+    slot = f"/panel/workspaces/{tenants.spare_slot}/account"
+    request = f"/connect/{names['bundle_id']}/requests/{names['request_id']}/use"
+
+    for browser, path in ((tenants.visitor("owner"), slot), (recipient, request)):
+        assert asked(tenants, browser, "POST", path, connection=names["connection"]).status_code == 303, path
+
+
+@pytest.mark.both_databases
+def test_row_46_a_foreign_id_in_a_query_is_unknown(tenants, clock):
+    """Where a list goes on, and what is hinted of an address: nothing of another agency moves either."""
+    browser, ours, theirs = tenants.visitor("owner"), tenants.ours.names, tenants.theirs.names
+    workspace = f"/panel/workspaces/{ours['workspace_id']}"
+    lists = {
+        "/panel/workspaces": ("after", "before", "workspace_id"),
+        workspace: ("workflows-after", "workflows-before", "workflow_id"),
+        f"{workspace}?": ("members-after", "members-before", "member_id"),
+        "/panel/people": ("after", "before", "person_id"),
+        "/panel/attention/requests": ("after", "before", "request_id"),
+    }
+    for path, (after, before, name) in lists.items():
+        for way in (after, before):
+            foreign, nobody = (
+                browser.get(path, query_string={way: value}).data for value in (theirs[name], NOWHERE[name])
+            )
+            assert foreign.replace(theirs[name].encode(), b"") == nobody.replace(NOWHERE[name].encode(), b""), path
+    hints = [
+        browser.get(f"{workspace}/recipient", query_string={"recipient": address}).text.replace(address, "…")
+        for address in ("member-beside@cobalt-it.example", "zoe@foreign.example", "nobody@nowhere.example")
+    ]
+    assert len(set(hints)) == 1
+
+
+# ── It would be noticed ─────────────────────────────────────────────────────
+
+
+def of_requests(tenants: Tenants) -> Iterator[Case]:
+    every = cases(tenants.app, tenants.ours.names, tenants.theirs.names, may_be_all=True)
+    return (case for case in every if case.rule.rule == "/panel/requests/<request_id>/cancel")
+
+
+def test_row_46_a_look_up_by_the_id_alone_would_be_noticed(tenants, monkeypatch):
+    def careless(_agency: Agency, public_id: str) -> ConnectionRequest:
+        with across_tenants("a test's carelessness"):
+            found = db.session.scalar(select(ConnectionRequest).where(ConnectionRequest.public_id == public_id))
+        if found is None:
+            raise NotFound
+        return found
+
+    assert told_apart(tenants, "owner", of_requests(tenants)) == (3, [])
+    monkeypatch.setattr(connection_requests, "get", careless)
+    tenants.app.config["PROPAGATE_EXCEPTIONS"] = False
+
+    assert len(told_apart(tenants, "owner", of_requests(tenants))[1]) == 3
+
+
+def test_row_46_a_refusal_that_names_the_cause_would_be_noticed(tenants, monkeypatch):
+    known = tenants.theirs.names["request_id"]
+    careful = connection_requests.get
+
+    def telling(agency: Agency, public_id: str) -> ConnectionRequest:
+        if public_id == known:
+            raise connection_requests.Conflict("This request is somebody else's.")
+        return careful(agency, public_id)
+
+    monkeypatch.setattr(connection_requests, "get", telling)
+
+    assert len(told_apart(tenants, "owner", of_requests(tenants))[1]) == 3
+
+
+def test_row_46_an_address_with_a_new_kind_of_id_would_be_noticed():
+    assert undecided(Map([Rule("/panel/things/<thing_id>/<workspace_id>", endpoint="panel.show_thing")])) == {
+        "thing_id"
+    }
