@@ -96,6 +96,6 @@ def _ping_if_idle(connection: DBAPIConnection | None, record: ConnectionPoolEntr
         return
     try:
         connection.cursor().execute("SELECT 1")
-        connection.rollback()
+        connection.commit()
     except psycopg.OperationalError:
         raise DisconnectionError from None

@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import JSON, DateTime, String, event
 from sqlalchemy import Enum as SqlEnum
 from sqlalchemy.engine import Connection, Dialect, Engine
-from sqlalchemy.orm import Session, UOWTransaction
+from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction
 from sqlalchemy.types import TypeDecorator
 
 from app import clock
@@ -74,7 +74,7 @@ def transaction() -> Iterator[Session]:
         return
     if session.new or session.dirty or session.deleted:
         raise RuntimeError(CHANGED_OUTSIDE)
-    session.rollback()
+    session.commit()  # of what was only read: `app.extensions` says why it is not rolled back
     session.info["in_transaction"] = True
     try:
         session.info["connection"] = session.connection(execution_options={"gatehouse_write": True})
@@ -103,6 +103,11 @@ def connection() -> Connection:
     """The database connection at hand, which a transaction keeps for all that it does."""
     session = db.session()
     return session.info.get("connection") or session.connection()
+
+
+def end_reading() -> None:
+    """End the transaction in which something was read, before anything is waited for; what was read is read anew after it."""
+    db.session.commit()
 
 
 def in_transaction() -> bool:
@@ -153,7 +158,7 @@ def share_clock(engine: Engine) -> None:
             before = clock.steady()
             (moment,) = cursor.execute("SELECT clock_timestamp()").fetchone()
             after = clock.steady()
-            connection.rollback()
+            connection.commit()
             if after - before < AT_MOST_OFF:
                 clock.follow(moment, counted=(before + after) / 2)
 
@@ -163,5 +168,11 @@ def _refuse_outside(session: Session, _context: UOWTransaction, _instances: obje
         raise RuntimeError(CHANGED_OUTSIDE)
 
 
+def _refuse_statement_outside(state: ORMExecuteState) -> None:
+    if not (state.is_select or state.session.info.get("in_transaction")) and state.statement.is_dml:
+        raise RuntimeError(CHANGED_OUTSIDE)
+
+
 # Before the tenant is asked for: who forgets both is told of the transaction.
 event.listen(Session, "before_flush", _refuse_outside, insert=True)
+event.listen(Session, "do_orm_execute", _refuse_statement_outside, insert=True)

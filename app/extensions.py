@@ -1,5 +1,7 @@
 """The Flask extensions, unbound; `create_app` binds them."""
 
+from contextlib import suppress
+
 from flask_babel import Babel
 from flask_mail import Mail
 from flask_migrate import Migrate
@@ -27,13 +29,23 @@ class Base(DeclarativeBase):
 
 
 class EndingSession(Session):
-    """A session that can always be closed, also when its database went away: else the answer, made by then, were lost."""
+    """A session that can always be closed, also when its database went away: else the answer, made by then, were lost.
+
+    What was only read ends by COMMIT: at a ROLLBACK psycopg forgets every statement that it has prepared, and PostgreSQL
+    would plan each of them anew for each request.
+    """
 
     def close(self) -> None:
+        with suppress(SQLAlchemyError):  # what can't be committed is rolled back
+            if self.in_transaction() and not self.info.get("in_transaction") and not self._is_changed():
+                self.commit()
         try:
             super().close()
         except SQLAlchemyError:
             self.invalidate()
+
+    def _is_changed(self) -> bool:
+        return bool(self.new or self.dirty or self.deleted)
 
 
 db = SQLAlchemy(model_class=Base, session_options={"class_": EndingSession})

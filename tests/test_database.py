@@ -6,13 +6,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import delete, func, insert, literal, select, text, update
+from flask import current_app
+from sqlalchemy import delete, event, func, insert, literal, select, text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import joinedload
 
-from app.database import in_transaction, new_public_id, transaction
+from app.database import end_reading, in_transaction, new_public_id, transaction
 from app.extensions import Base, db
-from app.models import Agency, AuditEvent, Connection, ConnectionRequest, Health, Member, Slot, Workflow, Workspace
+from app.models import (
+    Agency,
+    AuditEvent,
+    Connection,
+    ConnectionRequest,
+    Counter,
+    Health,
+    Member,
+    Slot,
+    Workflow,
+    Workspace,
+)
 from app.tenancy import OwnedByAgency, TenantMissing, across_tenants, acting_for, enter_tenant
 from tests import factories
 from tests.support import shared_app
@@ -88,6 +100,33 @@ def test_transaction_reads_anew_what_was_read_before(agency, workspace):
 
     with transaction():
         assert workspace.name == "Cobalt"
+
+
+@pytest.mark.parametrize("statement", [update(Workspace).values(name="x"), delete(Member), insert(Counter)], ids=str)
+def test_statements_that_change_something_are_refused_outside_a_transaction(agency, workspace, statement):
+    with pytest.raises(RuntimeError, match="outside a transaction"):
+        db.session.execute(statement)
+
+
+def test_reading_ends_without_a_rollback(agency, workspace, request):
+    """At a ROLLBACK psycopg forgets what it has prepared, and PostgreSQL plans every statement anew."""
+    rolled_back = []
+
+    def note(connection):
+        rolled_back.append(connection)
+
+    event.listen(db.engine, "rollback", note)
+    request.addfinalizer(lambda: event.remove(db.engine, "rollback", note))
+    app = current_app._get_current_object()
+    with app.app_context():
+        db.session.scalar(select(Agency.id))
+        end_reading()
+        db.session.scalar(select(Agency.id))
+        with transaction():
+            db.session.scalar(select(Agency.id))
+        db.session.scalar(select(Agency.id))
+
+    assert rolled_back == []
 
 
 def test_transaction_refuses_what_was_changed_outside_of_one(agency, workspace):
@@ -193,7 +232,7 @@ def test_without_a_tenant_nothing_is_read(foreign, nobody):
         delete(Member),
         insert(Member).values(agency_id=foreign.agency_id),
     ):
-        with pytest.raises(TenantMissing, match="No tenant is set"):
+        with pytest.raises(TenantMissing, match="No tenant is set"), transaction():
             db.session.execute(statement)
     with pytest.raises(TenantMissing):
         db.session.get(Workspace, 1)
@@ -215,11 +254,10 @@ def test_queries_see_their_own_tenant_alone(agency, workspace, foreign):
     assert db.session.scalars(select(Member.email)).all() == [member.email]
     assert db.session.scalar(select(func.count(Member.id))) == 1
     assert db.session.scalar(select(Workspace).where(Workspace.id == foreign.workspace_id)) is None
-    assert (
-        db.session.execute(update(Workspace).where(Workspace.id == foreign.workspace_id).values(name="x")).rowcount == 0
-    )
-    assert db.session.execute(delete(Member).where(Member.workspace_id == foreign.workspace_id)).rowcount == 0
-    db.session.rollback()
+    theirs = foreign.workspace_id
+    with transaction():
+        assert db.session.execute(update(Workspace).where(Workspace.id == theirs).values(name="x")).rowcount == 0
+        assert db.session.execute(delete(Member).where(Member.workspace_id == theirs)).rowcount == 0
     with across_tenants("to look"):
         assert db.session.get_one(Workspace, foreign.workspace_id).name == "Foreign"
         assert db.session.get(Member, foreign.member_id) is not None

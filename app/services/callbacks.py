@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from app import clock, runtime
 from app.catalog.schema import App
-from app.database import transaction
+from app.database import end_reading, transaction
 from app.extensions import db
 from app.models import Flow, FlowStatus, Notice, Status
 from app.oauth import callback
@@ -144,7 +144,7 @@ def _redeem(
     verifier = Masked(open_(runtime.current().keyring, blob, place).decode()) if blob else None
     fields, nonce, redirect_uri = dict(flow.fields), flow.nonce, flow.redirect_uri
     asked = app.oauth2.asked(flow.scopes) if app.oauth2 else ()
-    db.session.rollback()  # no transaction stays open while we wait
+    end_reading()  # no transaction stays open while we wait
     # point: code.opened
     token = exchange(
         app,

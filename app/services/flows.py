@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from app import clock, runtime
 from app.catalog.schema import App
-from app.database import new_public_id, transaction
+from app.database import end_reading, new_public_id, transaction
 from app.errors import Conflict, NotFound, ProviderFailed
 from app.extensions import db
 from app.i18n import _, ngettext
@@ -79,7 +79,7 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
     _keep_pause(app, minutes)
     # point: flow.wanted
     wanted = required(asked, actions)
-    db.session.rollback()  # no transaction stays open while the provider's metadata is waited for
+    end_reading()  # no transaction stays open while the provider's metadata is waited for
     try:
         begun = authorize.begin(
             app,

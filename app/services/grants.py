@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from app import clock, runtime
-from app.database import transaction
+from app.database import end_reading, transaction
 from app.extensions import db
 from app.models import Agency, Flow
 from app.oauth.client import ClientCredentials
@@ -93,7 +93,7 @@ def _give_back(flow: Flow, written: dict[str, Any]) -> str:
         return "no_client"
     endpoints = Endpoints.from_json(json.dumps(flow.endpoints))
     fields = {**flow.fields, **written["kept"]}
-    db.session.rollback()  # no transaction stays open while we wait
+    end_reading()  # no transaction stays open while we wait
     # point: grant.revoking
     try:
         return revoke(

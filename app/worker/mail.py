@@ -7,8 +7,7 @@ from functools import partial
 import structlog
 
 from app import clock, runtime
-from app.database import transaction
-from app.extensions import db
+from app.database import end_reading, transaction
 from app.mailer import bundle_sent, transports
 from app.mailer.message import BadHeader, bare_address
 from app.mailer.transports import Carrier
@@ -29,7 +28,7 @@ def is_ready() -> bool:
 def look(batch: Sequence[Claimed]) -> None:
     """Look up at once what is asked of each mail before a server is troubled with it."""
     bundle_mail.look(batch, at=clock.now())
-    db.session.rollback()  # nothing stays open in the database while the network is waited for
+    end_reading()  # nothing stays open in the database while the network is waited for
 
 
 @contextmanager
