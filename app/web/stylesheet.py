@@ -9,6 +9,7 @@ WORD = re.compile(r"[\w-]+")
 NEGATION = re.compile(r":not\([^)]*\)")
 CLASS = re.compile(r"\.([A-Za-z][\w-]*)")
 COMMA = re.compile(r",(?![^(]*\))")
+BRACE = re.compile(r"[{}]")
 GROUPS = ("@media", "@supports")
 
 
@@ -45,11 +46,14 @@ def _applies(selector: str, words: frozenset[str]) -> bool:
 
 
 def _blocks(css: str) -> Iterator[tuple[str, str]]:
-    start = 0
-    while (brace := css.find("{", start)) >= 0:
-        depth, end = 1, brace + 1
-        while depth:
-            depth += {"{": 1, "}": -1}.get(css[end], 0)
-            end += 1
-        yield css[start:brace].rsplit(";", 1)[-1].strip(), css[brace + 1 : end - 1]
-        start = end
+    depth = start = opened = 0
+    for brace in BRACE.finditer(css):
+        at = brace.start()
+        if css[at] == "{":
+            opened = opened if depth else at
+            depth += 1
+            continue
+        depth -= 1
+        if not depth:
+            yield css[start:opened].rsplit(";", 1)[-1].strip(), css[opened + 1 : at]
+            start = at + 1

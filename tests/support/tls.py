@@ -1,8 +1,11 @@
 """Certificates for servers on loopback, from an authority that exists for one run."""
 
+import functools
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpcore2
 import pytest
 import trustme
 
@@ -39,3 +42,13 @@ def trusted_authority(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> 
     """The authority, trusted by every default TLS context made in this process meanwhile."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     return authority
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _system_certificates() -> Iterator[None]:
+    """Load them once for all clients that take no heed of the environment: it takes longer than most requests."""
+    load = httpcore2.default_ssl_context
+    trusting = functools.cache(lambda: load(_trust_env=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", lambda *, _trust_env=True: load() if _trust_env else trusting())
+        yield
