@@ -95,10 +95,15 @@ def open_link(token: str, *, id_hash: bytes, successor: bytes | None = None) -> 
     at = clock.now()
     with transaction(), across_tenants("nobody is signed in: the link says whose it is"):
         counted = counters.hit(f"link:{limits.visitor()}", at=at, window=OPENING_WINDOW, limit=OPENINGS)
-        found = intake_rows.BY_LINK(hashed=link_tokens.digest(token)).one_or_none() if counted else None
-    if not counted:
+        opening = _checked(token, id_hash=id_hash, successor=successor, at=at) if counted else None
+    if opening is None:
         wait = counters.seconds_left(at=at, window=OPENING_WINDOW)
         raise RateLimited(_("Too many links were opened from here. Try again in a minute."), retry_after=wait)
+    return opening
+
+
+def _checked(token: str, *, id_hash: bytes, successor: bytes | None, at: datetime) -> Opening:
+    found = intake_rows.BY_LINK(hashed=link_tokens.digest(token)).one_or_none()
     if not link_tokens.matches(token, found) or found is None:
         return Opening()
     if found.closed_at is not None or found.expires_at <= at:
@@ -109,19 +114,18 @@ def open_link(token: str, *, id_hash: bytes, successor: bytes | None = None) -> 
 
 def _let_in(bundle: Row, *, id_hash: bytes, successor: bytes | None, at: datetime) -> Opening:
     """Remember that this browser opened this link, unless it died just now."""
-    with transaction():
-        until = intake_rows.ALIVE(hashed=bundle.token_hash, at=at).scalar()
-        if until is None:
-            return Opening()
-        succeeded = successor is not None and not intake_sessions.knows(id_hash, bundle)
-        if successor is not None and succeeded:
-            intake_sessions.succeed(id_hash, successor)
-            id_hash = successor
-        if intake_sessions.remember(id_hash, bundle, until=until, at=at):
-            intake_rows.OPENED(bundle=bundle.id, at=at)
-            subject = audit.Subject("bundle", bundle.public_id, bundle.workspace_id)
-            audit.record("link.opened", subject, by=Actor.client(bundle.recipient), at=at, epoch=bundle.epoch)
-        return Opening(bundle, succeeded=succeeded)
+    opened = None if bundle.opened_at else intake_rows.OPENED(hashed=bundle.token_hash, at=at).scalar()
+    until = opened or intake_rows.ALIVE(hashed=bundle.token_hash, at=at).scalar()
+    if until is None:
+        return Opening()
+    succeeded = successor is not None and not intake_sessions.knows(id_hash, bundle)
+    if successor is not None and succeeded:
+        intake_sessions.succeed(id_hash, successor)
+        id_hash = successor
+    if intake_sessions.remember(id_hash, bundle, until=until, at=at):
+        subject = audit.Subject("bundle", bundle.public_id, bundle.workspace_id)
+        audit.record("link.opened", subject, by=Actor.client(bundle.recipient), at=at, epoch=bundle.epoch)
+    return Opening(bundle, succeeded=succeeded)
 
 
 def note_refused(bundle_id: int, agency_id: int, workspace_id: int) -> None:
@@ -143,14 +147,13 @@ def enter(id_hash: bytes, bundle_id: str, *, at: datetime) -> Intake | None:
     )
     if row.closed_at is None and row.expires_at > at:
         return Intake(row, host, is_open=True)
-    return Intake(row, host, is_open=False) if row.is_asked and not row.is_unsettled else None
+    return Intake(row, host, is_open=False) if row.is_settled else None
 
 
 def cards(bundle: Row | Bundle) -> list[Card]:
     """The bundle's apps in the order they were asked, cancelled ones left out; the same few queries however many."""
-    rows = intake_rows.grouped(intake_rows.CARDS(bundle=bundle.id))
-    is_open = any(row.status in (Status.PENDING, Status.DECLINED) for row, _actions in rows)
-    given = _given_by(bundle) if is_open else ()
+    rows = intake_rows.grouped(intake_rows.CARDS(bundle=bundle.id, recipient=bundle.recipient))
+    given = _given_by(bundle) if any(row.is_given for row, _actions in rows) else ()
     return [_card(row, actions, given) for row, actions in rows]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, exists, or_, select, update
+from sqlalchemy import bindparam, case, exists, false, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from app.models import (
@@ -30,22 +30,28 @@ BY_LINK = Prepared(
         Bundle.epoch,
         Bundle.token_hash,
         Bundle.expires_at,
+        Bundle.opened_at,
         Bundle.closed_at,
     ).where(Bundle.token_hash == bindparam("hashed"))
 )
 
-ALIVE = Prepared(
-    select(Bundle.expires_at)
-    .where(Bundle.token_hash == bindparam("hashed"), Bundle.closed_at.is_(None), Bundle.expires_at > bindparam("at"))
-    .with_for_update(read=True, key_share=True)
+_is_alive = (
+    Bundle.token_hash == bindparam("hashed"),
+    Bundle.closed_at.is_(None),
+    Bundle.expires_at > bindparam("at"),
 )
-
+ALIVE = Prepared(select(Bundle.expires_at).where(*_is_alive).with_for_update(read=True, key_share=True))
 OPENED = Prepared(
-    update(Bundle).where(Bundle.id == bindparam("bundle"), Bundle.opened_at.is_(None)).values(opened_at=bindparam("at"))
+    update(Bundle)
+    .where(*_is_alive, Bundle.opened_at.is_(None))
+    .values(opened_at=bindparam("at"))
+    .returning(Bundle.expires_at)
 )
 
-_asked = select(ConnectionRequest.id).where(ConnectionRequest.bundle_id == Bundle.id)
+_has_ended = or_(Bundle.closed_at.is_not(None), Bundle.expires_at <= bindparam("at"))
 _unsettled = or_(*(ConnectionRequest.status == status for status in Status if not status.settled))
+_is_settled = func.min(case((_unsettled, 0), else_=1))  # of none it is null
+_settled = select(_is_settled).where(ConnectionRequest.bundle_id == Bundle.id).scalar_subquery()
 ENTERED = Prepared(
     select(
         IntakeSession.epoch.label("opened_epoch"),
@@ -64,8 +70,7 @@ ENTERED = Prepared(
         Agency.accent,
         Agency.logo_digest,
         Agency.timezone,
-        exists(_asked).label("is_asked"),
-        exists(_asked.where(_unsettled)).label("is_unsettled"),
+        case((_has_ended, _settled)).label("is_settled"),
     )
     .join(Bundle, Bundle.id == IntakeSession.bundle_id)
     .join(Agency, Agency.id == Bundle.agency_id)
@@ -76,7 +81,15 @@ ENTERED = Prepared(
     )
 )
 
-_of_slot = aliased(Connection)
+_of_slot, _earlier = aliased(Connection), aliased(Connection)
+_is_open = or_(ConnectionRequest.status == Status.PENDING, ConnectionRequest.status == Status.DECLINED)
+_works = or_(_earlier.health == Health.PENDING, _earlier.health == Health.ACTIVE)
+_given = select(_earlier.id).where(
+    _earlier.workspace_id == ConnectionRequest.workspace_id,
+    _earlier.app_key == ConnectionRequest.app_key,
+    _earlier.owner_email == bindparam("recipient"),
+    _works,
+)
 _card = (
     select(
         ConnectionRequest.id,
@@ -110,7 +123,11 @@ _card = (
     .where(ConnectionRequest.bundle_id == bindparam("bundle"))
     .order_by(ConnectionRequest.id)
 )
-CARDS = Prepared(_card.where(ConnectionRequest.status != Status.CANCELLED))
+CARDS = Prepared(
+    _card.add_columns(case((_is_open, exists(_given)), else_=false()).label("is_given")).where(
+        ConnectionRequest.status != Status.CANCELLED
+    )
+)
 ONE = Prepared(_card.where(ConnectionRequest.public_id == bindparam("named")))
 
 GIVEN = Prepared(
