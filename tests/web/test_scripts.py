@@ -17,7 +17,7 @@ from app.config import Config
 from app.web.htmx import close_dialog, fragment, is_poll
 from app.web.toasts import toast
 from tests.support.browser import visitor
-from tests.support.servers import serve_in_thread
+from tests.support.servers import serve_in_thread, wait_until
 from tests.web.tiny import tiny_app
 
 TEMPLATES = {
@@ -74,7 +74,7 @@ def add_pages(app: Flask, state: SimpleNamespace) -> None:
     @app.post("/panel/slow")
     def slow():
         state.pressed += 1
-        state.hold.wait(5)
+        state.hold.wait(30)
         toast("Sent requests to client")
         return fragment("board.html") if request.htmx else redirect("/panel/scripts", 303)
 
@@ -84,6 +84,7 @@ def add_pages(app: Flask, state: SimpleNamespace) -> None:
 
     @app.get("/panel/hint")
     def hint():
+        state.hold.wait(30)
         return f"{request.args['email']} gets a sign-in link"
 
     @app.route("/panel/dialog", methods=["GET", "POST"])
@@ -139,6 +140,13 @@ def focused(page: Page) -> str:
     return page.evaluate("document.activeElement.id")
 
 
+def poll_times(page: Page, times: int) -> None:
+    """Wait for so many answers to polls; what was there before the last has been settled."""
+    for _ in range(times):
+        with page.expect_response("**/panel/board"):
+            pass
+
+
 def test_polling_keeps_focus_typed_text_caret_and_open_details(opened, state):
     opened.get_by_text("More").click()
     opened.fill("#text", "half typed")
@@ -164,12 +172,10 @@ def test_polling_keeps_the_focus_of_what_has_no_id(opened, state):
 
 def test_polling_leaves_what_did_not_change_alone(opened, state):
     state.step = 0
-    seen = len(state.polls)
-    opened.wait_for_timeout(400)
+    poll_times(opened, 2)
     opened.evaluate("document.getElementById('focusable').dataset.mark = 'same'")
-    opened.wait_for_timeout(500)
+    poll_times(opened, 3)
 
-    assert len(state.polls) > seen + 2
     assert opened.get_attribute("#focusable", "data-mark") == "same"
 
 
@@ -203,16 +209,22 @@ def test_a_button_that_is_shut_can_be_reached_but_does_nothing(opened, state):
 
 def test_cooldown_counts_down_then_becomes_usable_and_says_so_once(opened, state):
     state.cooldown = 3
+    opened.clock.install(time=clock.now())
+    opened.clock.pause_at(clock.now() + timedelta(minutes=1))  # it stands still, however long the machine takes
     opened.reload()
     button = opened.locator("#resend")
+    expect(button).to_have_text("Resend email (available in 0:03)")
+    opened.clock.run_for(1000)
     expect(button).to_have_text("Resend email (available in 0:02)")
     button.click(force=True)
     assert state.pressed == 0
     assert opened.inner_text("#announcer") == ""
 
+    opened.clock.run_for(2000)
     expect(button).to_have_text("Resend email (2 left)")
     expect(button).not_to_have_attribute("aria-disabled", "true")
     expect(opened.locator("#announcer")).to_have_text("Resend email (2 left)")
+    opened.clock.resume()
     button.click()
     expect(opened.locator(".toast")).to_be_visible()
 
@@ -275,6 +287,51 @@ def test_dialog_closes_and_the_part_behind_it_is_new(opened, state):
     expect(opened.locator("#count")).to_have_text("1000")
     expect(opened.locator(".toast")).to_contain_text("Calendly is in the queue")
     assert focused(opened) == "opener"
+
+
+def hold(page: Page, selector: str) -> None:
+    """Press in the middle of an element, as slowly as people do: until the mouse is let go."""
+    box = page.evaluate("(one) => document.querySelector(one).getBoundingClientRect().toJSON()", selector)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+
+
+def press_before_the_hint(page: Page, state) -> None:
+    state.hold.clear()
+    page.click("#opener")
+    page.fill("#email", "frontdesk@harbordental.example")
+    hold(page, "#dialog [type=submit]")
+    with page.expect_event("requestfinished", lambda asked: "/panel/hint" in asked.url):
+        state.hold.set()
+
+
+def test_a_hint_that_arrives_during_a_press_takes_no_click(opened, state):
+    press_before_the_hint(opened, state)
+    expect(opened.locator("#email-channel")).to_be_empty()
+    opened.mouse.up()
+
+    expect(opened.locator("#dialog")).to_be_hidden()
+    expect(opened.locator("#count")).to_have_text("1000")
+
+
+def test_a_hint_that_was_left_during_a_press_is_asked_for_again(opened, state):
+    press_before_the_hint(opened, state)
+    opened.mouse.move(0, 0)
+    opened.mouse.up()
+
+    expect(opened.locator("#email-channel")).to_have_text("frontdesk@harbordental.example gets a sign-in link")
+    expect(opened.locator("#dialog")).to_be_visible()
+
+
+def test_polling_takes_no_click_from_a_press(opened, state):
+    opened.evaluate("addEventListener('click', ({target}) => { window.clicked = target.id; })")
+    hold(opened, "#focusable")
+    polls = len(state.polls)
+    wait_until(lambda: len(state.polls) > polls + 2)
+    opened.mouse.up()
+
+    assert opened.evaluate("window.clicked") == "focusable"
+    expect(opened.locator("#count")).not_to_have_text(str(polls))
 
 
 def test_combobox_offers_members_and_any_well_formed_address(opened):
