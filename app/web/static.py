@@ -27,7 +27,10 @@ VENDOR = ("bootstrap.min.css", "bootstrap.min.js", "htmx.min.js", "popper.min.js
 SINGLE = ("theme.js", "icon.svg")
 # What a page loads in one request, put together from the files that it is kept in.
 STYLES = ("vendor/bootstrap.min.css", "theme.css")
-CLIENT = ("vendor/htmx.min.js", "busy.js", "press.js", "poll.js", "errors.js", "counter.js", "relative-time.js", "toasts.js")
+CLIENT = (
+    *("vendor/htmx.min.js", "busy.js", "press.js", "poll.js", "errors.js"),
+    *("counter.js", "relative-time.js", "toasts.js"),
+)
 PANEL = (
     *("vendor/popper.min.js", "vendor/bootstrap.min.js", "vendor/htmx.min.js"),
     *("busy.js", "press.js", "poll.js", "errors.js", "counter.js", "relative-time.js", "toasts.js"),
