@@ -69,6 +69,6 @@ def test_the_whole_job_in_the_demo(demo, browser):
         answer(page, "Approve")
         expect(page.get_by_role("heading", name="All 3 apps are connected")).to_be_visible()
 
-        expect(panel.group(PRIYA)).to_contain_text("3 of 3 connected", timeout=10_000)
+        expect(panel.group(PRIYA)).to_contain_text("3 of 3 connected")
         expect(panel.request(PRIYA, "HubSpot")).to_contain_text(re.compile("Connected as .+@"))
         expect(panel.request(DANA, "Slack")).to_contain_text("Pending")

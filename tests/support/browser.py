@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DOWNLOAD_SECONDS = 240
@@ -25,6 +25,7 @@ ARGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ]
 MISSING = "The tests need Chromium: install the package chromium, or run `playwright install --with-deps chromium`."
+expect.set_options(timeout=20_000)  # milliseconds until a page shows what it will: a busy machine takes its time
 
 
 def chromium(playwright: Playwright) -> str | None:

@@ -186,7 +186,7 @@ def choose(page: Page) -> None:
 
 
 def after_sending(page: Page, demo: Demo) -> Iterator[Stop]:
-    expect(page.get_by_text("3 of 3 connected")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("3 of 3 connected")).to_be_visible()
     yield "workflow-connected", page
     page.get_by_role("button", name="Cancel, Slack").click()
     expect(page.locator("#dialog").get_by_role("heading")).to_be_visible()
