@@ -183,8 +183,7 @@ def test_only_the_egress_client_opens_connections_to_providers():
         if name in clients or name.partition(".")[0] in clients - {"urllib.request", "http.client"}
     ]
 
-    # It hands Authlib's requests to the guarded transport, and so knows their types.
-    assert not [each for each in guilty if each != "app/oauth/exchange.py imports httpx2"]
+    assert not guilty
 
 
 # Within these, whoever calls holds a transaction open, or may.

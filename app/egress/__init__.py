@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,6 +13,7 @@ import httpx2
 
 from app.egress.addresses import Network, check_url, checked
 from app.egress.errors import EgressError, EgressFailed, EgressRefused
+from app.egress.responses import Response, parse_json
 from app.egress.transport import Exchanges, GuardedTransport, Resolver, system_resolver
 
 __all__ = ["Egress", "EgressError", "EgressFailed", "EgressRefused", "Response", "current", "install", "parse_json"]
@@ -24,24 +23,6 @@ DEADLINE = 10.0
 # They log addresses, some of which carry tokens, and at debug level whole headers.
 for _name in ("httpx2", "httpcore2"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-@dataclass(frozen=True)
-class Response:
-    """An answer read whole: at most 1 MiB, decompressed, without cookies."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status is a success (RFC 9110 15.3); a redirect is none."""
-        return 200 <= self.status < 300
-
-    def json(self) -> Any:
-        """Parse the body as JSON; raises EgressFailed("not_json")."""
-        return parse_json(self.body)
 
 
 class Egress:
@@ -96,7 +77,7 @@ class Egress:
             literal = str(ip_address(parsed.raw_host.decode("ascii")))
             checked([literal], self._allow, plain=parsed.scheme == "http")
 
-    def transport(self, deadline: float = DEADLINE) -> httpx2.BaseTransport:
+    def transport(self, deadline: float = DEADLINE) -> Exchanges:
         """Return the same guarded transport for a client of another library; closing that client leaves it open."""
         return Exchanges(self._shared, deadline)
 
@@ -106,26 +87,6 @@ class Egress:
 
 
 _ACCEPT = {"Accept": "application/json, */*;q=0.1"}
-
-
-def parse_json(body: bytes) -> Any:
-    """Parse JSON (RFC 8259) from a stranger: UTF-8, no name twice, no depth or number that harms; NaN reads as null."""
-    try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            object_pairs_hook=_distinct,
-            parse_constant=lambda _: None,
-            parse_int=lambda text: int(text) if len(text) <= 64 else None,
-        )
-    except (ValueError, RecursionError):
-        raise EgressFailed("not_json") from None
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError
-    return members
 
 
 _installed: list[Egress] = []

@@ -8,8 +8,8 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +18,18 @@ import httpcore2
 import httpx2
 
 from app.egress.addresses import Network, check_url, checked
+from app.egress.connections import Connections
 from app.egress.doors import Doors
 from app.egress.errors import EgressFailed, EgressRefused
+from app.egress.responses import Response
 
 MAX_BODY = 1024 * 1024
 MAX_DEADLINE = 30.0
 _ATTEMPTS = 4
+_PIECE = 16384  # bytes that may take all the time that is left
+_OURS = {"User-Agent": "Gatehouse", "Accept-Encoding": "gzip"}
 _DROPPED = frozenset(
-    {"connection", "content-encoding", "content-length", "set-cookie", "set-cookie2", "transfer-encoding"}
+    {b"connection", b"content-encoding", b"content-length", b"set-cookie", b"set-cookie2", b"transfer-encoding"}
 )
 
 Resolver = Callable[[str, int], Sequence[str]]
@@ -55,57 +59,50 @@ def system_resolver(host: str, port: int) -> Sequence[str]:
     return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-class GuardedTransport(httpx2.BaseTransport):
-    """One pool of connections for the process; every exchange through it is checked, timed and weighed."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is sent, word for word."""
+
+    method: str
+    url: httpx2.URL
+    headers: httpx2.Headers
+    content: bytes
+
+
+class GuardedTransport:
+    """All connections of the process; every exchange through it is checked, timed and weighed."""
 
     def __init__(self, allow: tuple[Network, ...], resolver: Resolver, tls: ssl.SSLContext) -> None:
-        self._pool = httpcore2.ConnectionPool(
-            ssl_context=tls,
-            max_connections=100,
-            max_keepalive_connections=20,
-            keepalive_expiry=5.0,
-            network_backend=_Backend(allow, resolver),
-        )
+        self._connections = Connections(tls, _Backend(allow, resolver))
         self._doors = Doors()
 
-    def exchange(self, asked: httpx2.Request, deadline: float) -> httpx2.Response:
+    def exchange(self, asked: Asked, deadline: float) -> Response:
         """Send what is asked and read the whole answer within `deadline` seconds, connecting included."""
         if not 0 < deadline <= MAX_DEADLINE:
             raise EgressRefused("deadline")
         check_url(asked.url)
-        under_way = _Exchange(until=time.monotonic() + deadline, plain=asked.url.scheme == "http")
-        mark = _exchange.set(under_way)
+        mark = _exchange.set(_Exchange(until=time.monotonic() + deadline, plain=asked.url.scheme == "http"))
         try:
             with self._doors.through(asked.url.netloc.decode("ascii")), _own_errors():
-                return self._send(asked, under_way)
+                return self._send(asked)
         finally:
             _exchange.reset(mark)
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        return self.exchange(request, MAX_DEADLINE)
-
     def close(self) -> None:
-        self._pool.close()
+        self._connections.close()
 
-    def _send(self, asked: httpx2.Request, under_way: _Exchange) -> httpx2.Response:
+    def _send(self, asked: Asked) -> Response:
         url = asked.url
-        asked.headers.update({"User-Agent": "Gatehouse", "Accept-Encoding": "gzip"})
-        answer = self._pool.handle_request(
-            httpcore2.Request(
-                asked.method,
-                httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                headers=asked.headers.raw,
-                content=asked.read(),
-                extensions={"timeout": {"pool": under_way.left()}},
-            )
-        )
-        try:
-            headers = httpx2.Headers(answer.headers)
-            body = _read_body(answer, headers)
-        finally:
-            answer.close()
-        kept = [(name, value) for name, value in headers.raw if name.decode("ascii").lower() not in _DROPPED]
-        return httpx2.Response(answer.status, headers=kept, content=body, request=asked)
+        target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        sent = httpcore2.Request(asked.method, target, headers=asked.headers.raw, content=asked.content)
+        with self._connections.to(target.origin) as connection:
+            answer = connection.handle_request(sent)
+            try:
+                body = _read_body(answer, httpx2.Headers(answer.headers))
+            finally:
+                answer.close()
+        kept = [(name, value) for name, value in answer.headers if name.lower() not in _DROPPED]
+        return Response(answer.status, httpx2.Headers(kept), body)
 
 
 class Exchanges(httpx2.BaseTransport):
@@ -116,7 +113,21 @@ class Exchanges(httpx2.BaseTransport):
         self._deadline = deadline
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        return self._shared.exchange(request, self._deadline)
+        """Make the exchange that a client of httpx2 asks for."""
+        request.headers.update(_OURS)
+        asked = Asked(request.method, request.url, request.headers, request.read())
+        answer = self._shared.exchange(asked, self._deadline)
+        return httpx2.Response(answer.status, headers=answer.headers, content=answer.body, request=request)
+
+    def post(self, url: str, *, headers: Mapping[str, str], content: bytes) -> Response:
+        """Send what needs nothing of a client: its headers and content are as they shall be. Raises EgressError."""
+        try:
+            address = httpx2.URL(url)
+        except (httpx2.InvalidURL, UnicodeError, ValueError):
+            raise EgressRefused("url") from None
+        ours = {"Content-Length": str(len(content)), **_OURS}
+        sent = httpx2.Headers({"Host": address.netloc.decode("ascii"), "Connection": "keep-alive", **headers, **ours})
+        return self._shared.exchange(Asked("POST", address, sent, content), self._deadline)
 
 
 class _Backend(httpcore2.NetworkBackend):
@@ -169,13 +180,19 @@ class _Backend(httpcore2.NetworkBackend):
 
 
 class _Stream(httpcore2.NetworkStream):
-    """A connection whose every wait ends with the exchange, however slowly the other side trickles."""
+    """A connection whose every wait ends with the exchange, however slowly the other side trickles.
+
+    What is written is sent at once with what follows it, which is before anything is read.
+    """
 
     def __init__(self, inner: httpcore2.NetworkStream) -> None:
         self._inner = inner
         self._answered = False
+        self._unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        with suppress(httpcore2.WriteError):  # who refuses to read on may have said why
+            self._send()
         received = self._inner.read(max_bytes, _exchange.get().left())
         if not received and not self._answered:
             raise EgressFailed("connection")  # hung up without a word, which is silence and no bad answer
@@ -184,8 +201,14 @@ class _Stream(httpcore2.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         self._answered = False
-        for start in range(0, len(buffer), 16384):
-            self._inner.write(buffer[start : start + 16384], _exchange.get().left())
+        self._unsent += buffer
+        if len(self._unsent) > _PIECE:
+            self._send()
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, b""
+        for start in range(0, len(unsent), _PIECE):
+            self._inner.write(unsent[start : start + _PIECE], _exchange.get().left())
 
     def close(self) -> None:
         self._inner.close()

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from app.catalog import addresses
 from app.catalog.protocol import OAuth2, Source
 from app.catalog.schema import App
-from app.oauth.client import ClientCredentials, renamed, session, ways_of
+from app.oauth.client import ClientCredentials, authlib_client, renamed, ways_of
 from app.oauth.endpoints import Endpoints, resolve
 from app.vault import Masked
 
@@ -49,14 +49,13 @@ def begin(
     hint = login_hint if _is_openid(ways, asked) else None
     ours = {"response_mode": ways.response_mode, "nonce": nonce, "login_hint": hint}
     extra = filled(app, ways.authorize_params, fields) | {name: value for name, value in ours.items() if value}
-    with session(ways, client, deadline=1.0) as authlib:
-        url, _ = authlib.create_authorization_url(
-            endpoints.authorize,
-            state=state,
-            code_verifier=verifier,
-            redirect_uri=redirect_uri,
-            scope=ways.scope_text(asked) or None,
-        )
+    url, _ = authlib_client(ways, client).create_authorization_url(
+        endpoints.authorize,
+        state=state,
+        code_verifier=verifier,
+        redirect_uri=redirect_uri,
+        scope=ways.scope_text(asked) or None,
+    )
     return Authorization(
         url=_completed(ways, url, extra),
         state=Masked(state),

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
+from typing import Any, Self
+from urllib.parse import quote_plus, urlencode
 
-from authlib.integrations.httpx_client import OAuth2Client
+from authlib.oauth2.auth import ClientAuth as Signature
+from authlib.oauth2.client import OAuth2Client
 
 from app import egress
 from app.catalog.protocol import Body, ClientAuth, OAuth2
 from app.catalog.schema import App
+from app.egress import Response
 from app.oauth.faults import Fault, OAuthError
 from app.vault import Masked
 
 METHOD = "catalog"
-Signed = tuple[str, MutableMapping[str, str], str | bytes]
-Signer = Callable[[Any, str, str, MutableMapping[str, str], str | bytes], Signed]
+Signed = tuple[str, dict[str, str], str]
+Signer = Callable[[Any, str, str, dict[str, str], Mapping[str, str]], Signed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,38 @@ def ways_of(app: App) -> OAuth2:
     return app.oauth2
 
 
-def session(ways: OAuth2, client: ClientCredentials, *, deadline: float) -> OAuth2Client:
-    """Make Authlib's client for one call; it shares the process's connections and nothing else with other calls."""
+class Session:
+    """What Authlib sends one call through: the process's connections are shared with other calls, and nothing else.
+
+    The answer is kept unread. Authlib's reading of answers fits RFC 6749 alone, so it is given a stand-in to read.
+    """
+
+    answer: Response
+    status_code = 200
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+
+    def post(self, url: str, *, data: Mapping[str, str], headers: Mapping[str, str], auth: Signature) -> Self:
+        """Send parameters as `auth` signs them; raises EgressError."""
+        uri, signed, body = auth.prepare("POST", url, dict(headers), data)
+        self.answer = egress.current().transport(self._deadline).post(uri, headers=signed, content=body.encode("ascii"))
+        return self
+
+    def json(self) -> dict[str, str]:
+        """Return the stand-in."""
+        return {"access_token": "-"}
+
+
+def authlib_client(ways: OAuth2, client: ClientCredentials, session: Session | None = None) -> OAuth2Client:
+    """Make Authlib's client for one call, which goes through `session`."""
     made = OAuth2Client(
+        session,
         client.client_id,
         client.secret,
         token_endpoint_auth_method=METHOD,
         code_challenge_method="S256" if ways.pkce else None,
         leeway=0,
-        transport=egress.current().transport(deadline),
-        trust_env=False,
     )
     made.register_client_auth_method((METHOD, _signer(ways, client)))
     return made
@@ -79,14 +103,10 @@ def renamed(ways: OAuth2, params: Mapping[str, str]) -> dict[str, str]:
 
 
 def _signer(ways: OAuth2, client: ClientCredentials) -> Signer:
-    def sign(_: Any, method: str, uri: str, headers: MutableMapping[str, str], body: str | bytes) -> Signed:
+    def sign(_: Any, _method: str, uri: str, headers: dict[str, str], body: Mapping[str, str]) -> Signed:
         if ways.client_auth is ClientAuth.BASIC:
             headers["Authorization"] = basic(client)
-        if method == "GET":
-            parts = urlsplit(uri)
-            query = urlencode(renamed(ways, identified(ways, client, dict(_pairs(parts.query)))))
-            return urlunsplit(parts._replace(query=query)), headers, body
-        params = renamed(ways, identified(ways, client, dict(_pairs(body))))
+        params = renamed(ways, identified(ways, client, body))
         if ways.token_body is Body.JSON:
             headers["Content-Type"] = "application/json"
             return uri, headers, json.dumps(params)
@@ -94,7 +114,3 @@ def _signer(ways: OAuth2, client: ClientCredentials) -> Signer:
         return uri, headers, urlencode(params)
 
     return sign
-
-
-def _pairs(text: str | bytes) -> list[tuple[str, str]]:
-    return parse_qsl(text.decode("ascii") if isinstance(text, bytes) else text, keep_blank_values=True)

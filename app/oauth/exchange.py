@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx2
-from authlib.integrations.httpx_client import OAuth2Client
+from authlib.oauth2.client import OAuth2Client
 
 from app import egress
 from app.catalog import addresses
@@ -19,14 +18,13 @@ from app.egress import EgressError, Response
 from app.errors import Refused
 from app.oauth.answers import Reading, TokenError, token
 from app.oauth.authorize import filled
-from app.oauth.client import ClientCredentials, session, ways_of
+from app.oauth.client import ClientCredentials, Session, authlib_client, ways_of
 from app.oauth.endpoints import Endpoints
 from app.oauth.faults import Fault, of_egress
 from app.oauth.token import Token
 from app.vault import Masked
 
 DEADLINE = 20.0
-_READ_BY_US = httpx2.Response(200, json={"access_token": "-"})
 
 
 def exchange(
@@ -47,9 +45,9 @@ def exchange(
     hide = (code, verifier, client.client_secret)
     reading = Reading(at=at, asked=scopes, fields=fields, hide=hide)
 
-    def call(authlib: OAuth2Client, url: str, extra: str) -> None:
+    def call(through: OAuth2Client, url: str, extra: str) -> None:
         proof = {"code_verifier": verifier.reveal()} if verifier else {}
-        authlib.fetch_token(
+        through.fetch_token(
             url,
             body=extra,
             grant_type="authorization_code",
@@ -75,27 +73,17 @@ def ask(
     call: Callable[[OAuth2Client, str, str], None],
     deadline: float,
 ) -> Response:
-    """Make one call to a token address through Authlib and return the answer unread; raises TokenError.
-
-    Authlib shapes and signs the call. Its reading of answers fits RFC 6749 alone, so it is given a stand-in to read.
-    """
-    answers: list[Response] = []
+    """Make one call to a token address, shaped and signed by Authlib, and return the answer unread; raises TokenError."""
     secrets = {"client_id": client.client_id, "client_secret": client.secret}
-
-    def take(answer: httpx2.Response) -> httpx2.Response:
-        answers.append(Response(answer.status_code, answer.headers, answer.content))
-        return _READ_BY_US
-
+    session = Session(deadline)
     try:
-        with session(ways_of(app), client, deadline=deadline) as authlib:
-            authlib.register_compliance_hook("access_token_response", take)
-            authlib.register_compliance_hook("refresh_token_response", take)
-            call(authlib, app.expand(template, values), urlencode(filled(app, params, {**values, **secrets})))
+        url, extra = app.expand(template, values), urlencode(filled(app, params, {**values, **secrets}))
+        call(authlib_client(ways_of(app), client, session), url, extra)
     except Refused:
         raise TokenError(Fault.MISCONFIGURED) from None
     except EgressError as error:
         raise TokenError(of_egress(error)) from None
-    return answers[0]
+    return session.answer
 
 
 def _long_lived(app: App, client: ClientCredentials, way: Exchange, short: Token, reading: Reading) -> Token:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from authlib.integrations.httpx_client import OAuth2Client
+from authlib.oauth2.client import OAuth2Client
 
 from app.catalog.schema import App
 from app.oauth.answers import Reading, token
@@ -35,8 +35,8 @@ def refresh(
     """
     ways = ways_of(app)
 
-    def call(authlib: OAuth2Client, url: str, extra: str) -> None:
-        authlib.refresh_token(url, refresh_token=refresh_token.reveal(), body=extra)
+    def call(through: OAuth2Client, url: str, extra: str) -> None:
+        through.refresh_token(url, refresh_token=refresh_token.reveal(), body=extra)
 
     answer = ask(
         app, client, endpoints.refresh, params=ways.refresh_params, values=fields, call=call, deadline=DEADLINE

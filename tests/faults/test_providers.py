@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from app.egress import Egress, transport
-from app.egress.transport import Exchanges
+from app.egress.transport import Exchanges, GuardedTransport
 from app.oauth import scopes as protocol
 from app.services import audit, pauses
 from tests import factories
@@ -138,15 +138,15 @@ def without_bounds(patch):
 
 
 def with_redirects(patch):
-    original = Exchanges.handle_request
+    original = GuardedTransport.exchange
 
-    def follow(self, asked):
-        answer = original(self, asked)
-        return (
-            original(self, httpx2.Request("GET", answer.headers["Location"])) if answer.status_code == 307 else answer
-        )
+    def follow(self, asked, deadline):
+        answer = original(self, asked, deadline)
+        if answer.status != 307:
+            return answer
+        return original(self, replace(asked, url=httpx2.URL(answer.headers["Location"])), deadline)
 
-    patch.setattr(Exchanges, "handle_request", follow)
+    patch.setattr(GuardedTransport, "exchange", follow)
     return row_of("307")
 
 

@@ -40,7 +40,7 @@ class Canaries:
             if (header := asked.headers.get("Authorization", "")).startswith("Basic "):
                 self.add("sent Basic", base64.b64decode(header[6:]).decode().partition(":")[2])
             answer = real(transport, asked, deadline)
-            if "token" in asked.url.path and answer.status_code == 200:
+            if "token" in asked.url.path and answer.status == 200:
                 for name, value in answer.json().items():
                     if name in ("access_token", "refresh_token", "id_token"):
                         self.add(f"got {name}", value)
