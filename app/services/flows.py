@@ -1,11 +1,11 @@
 """Flows: an authorization at a provider, from the press of “Connect” to the connection that comes of it."""
 
 import hashlib
-import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,7 +71,10 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
     client = oauth_clients.for_app(intake.agency, app.key)
     at = clock.now()
     minutes = pauses.minutes_left(client.key, at=at) if client else 0
-    limits.spend(f"flows of {intake.bundle.public_id}", at=at, window=LIFETIME, limit=MOST_STARTS)
+    count = partial(limits.spend, f"flows of {intake.bundle.public_id}", at=at, window=LIFETIME, limit=MOST_STARTS)
+    at_once = client is not None and minutes == 0 and _goes_at_once(app)
+    if not at_once:  # else in the transaction that saves what comes of it
+        count()
     if client is None or app.oauth2 is None:
         _set_notice(asked, Notice.UNCONFIGURED)
         raise ProviderFailed(_(connection_requests.NOT_OAUTH), code=Notice.UNCONFIGURED)
@@ -79,7 +82,8 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
     _keep_pause(app, minutes)
     # point: flow.wanted
     wanted = required(asked, actions)
-    end_reading()  # no transaction stays open while the provider's metadata is waited for
+    if not at_once:
+        end_reading()  # no transaction stays open while the provider's metadata is waited for
     try:
         begun = authorize.begin(
             app,
@@ -90,23 +94,25 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
             login_hint=asked.expected_account if "@" in asked.expected_account else None,
         )
     except OAuthError as error:
+        if at_once:
+            count()
         pauses.keep(client.key, error.retry_after, at=at)
         _set_notice(asked, NOTICES.get(error.code, Notice.PROVIDER))
         raise ProviderFailed(_("%(app)s can't be reached just now. Try again.", app=app.name)) from None
     secret = secrets.token_urlsafe(32)
     # point: flow.begun
-    _save(
-        intake,
-        asked,
-        begun,
-        client,
-        browser_hash=digest(secret),
-        session_hash=session_hash,
-        fields=fields,
-        scopes=list(wanted),
-    )
+    bound = {"browser_hash": digest(secret), "session_hash": session_hash}
+    with transaction():
+        if at_once:
+            count()
+        _save(intake, asked, begun, client, **bound, fields=fields, scopes=list(wanted))
     # point: flow.started
     return Started(begun.url, cookie_name(begun.state.reveal()), secret, app)
+
+
+def _goes_at_once(app: App) -> bool:
+    """Whether nothing that is typed, and nothing that the provider says, can keep an authorization from beginning."""
+    return app.oauth2 is not None and not app.oauth2.discovery_url and not app.fields
 
 
 def _keep_pause(app: App, minutes: int) -> None:
@@ -131,33 +137,33 @@ def clean_fields(app: App, typed: Mapping[str, str]) -> dict[str, str]:
 
 
 def _save(intake: Intake, asked: Row, begun: authorize.Authorization, client: UsableClient, **values: Any) -> None:
-    """Write what an authorization is for, and how it goes on when it comes back."""
+    """Write what an authorization is for, and how it goes on when it comes back. Within a transaction."""
     at, bundle, public_id = clock.now(), intake.bundle, new_public_id()
     place = sealed.verifier_place(SimpleNamespace(**_whose(bundle), public_id=public_id))
     verifier = begun.code_verifier and seal(runtime.current().keyring, begun.code_verifier.reveal().encode(), place)
-    with transaction():
-        flow_rows.BEGIN(
-            public_id=public_id,
-            request_id=asked.id,
-            bundle_id=bundle.id,
-            generation=asked.generation,
-            app_key=asked.app_key,
-            oauth_client=client.key,
-            redirect_uri=client.redirect_uri,
-            state_hash=digest(begun.state.reveal()),
-            endpoints=json.loads(begun.endpoints.to_json()),
-            nonce=begun.nonce,
-            verifier=verifier,
-            created_at=at,
-            expires_at=at + LIFETIME,
-            **_whose(bundle),
-            **values,
-        )
-        # point: flow.inserted
+    flow_rows.BEGIN(
+        public_id=public_id,
+        request_id=asked.id,
+        bundle_id=bundle.id,
+        generation=asked.generation,
+        app_key=asked.app_key,
+        oauth_client=client.key,
+        redirect_uri=client.redirect_uri,
+        state_hash=digest(begun.state.reveal()),
+        endpoints=asdict(begun.endpoints),
+        nonce=begun.nonce,
+        verifier=verifier,
+        created_at=at,
+        expires_at=at + LIFETIME,
+        **_whose(bundle),
+        **values,
+    )
+    # point: flow.inserted
+    if asked.notice is not None or asked.typed_fields != values["fields"]:
         flow_rows.RETRIED(asked=asked.id, of=asked.generation, typed=values["fields"])
-        subject = audit.Subject("flow", public_id, bundle.workspace_id)
-        audit.record("flow.started", subject, by=Actor.client(bundle.recipient), at=at, app=asked.app_key)
-        # point: flow.saved
+    subject = audit.Subject("flow", public_id, bundle.workspace_id)
+    audit.record("flow.started", subject, by=Actor.client(bundle.recipient), at=at, app=asked.app_key)
+    # point: flow.saved
 
 
 def _whose(bundle: Row) -> dict[str, int]:

@@ -7,14 +7,13 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.database import transaction
-from app.extensions import db
 from app.models import Counter
+from app.prepared import Prepared
 
 MINUTE = 60
 LONGEST = timedelta(hours=1)  # nobody's “try again” is put off for longer by what a header says
 
-_columns = Counter.__table__.c
-_LAST = select(func.max(_columns.window)).where(_columns.key == bindparam("key"))
+_LAST = Prepared(select(func.max(Counter.window)).where(Counter.key == bindparam("of")))
 
 
 def keep(client_key: str, seconds: int | None, *, at: datetime) -> None:
@@ -30,7 +29,7 @@ def keep(client_key: str, seconds: int | None, *, at: datetime) -> None:
 
 def minutes_left(client_key: str, *, at: datetime) -> int:
     """For how many minutes more a pause is to be kept; 0 when there is none."""
-    last = db.session.connection().scalar(_LAST, {"key": _key(client_key)})
+    last = _LAST(of=_key(client_key)).scalar()
     return max(0, math.ceil(last - at.timestamp() / MINUTE)) if last else 0
 
 
