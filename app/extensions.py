@@ -1,7 +1,8 @@
 """The Flask extensions, unbound; `create_app` binds them."""
 
-from contextlib import suppress
+from typing import Any, cast
 
+from flask import current_app
 from flask_babel import Babel
 from flask_mail import Mail
 from flask_migrate import Migrate
@@ -9,7 +10,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from flask_wtf import CSRFProtect
 from htmx_flask import Htmx
-from sqlalchemy import MetaData
+from sqlalchemy import Engine, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
 
@@ -29,23 +30,17 @@ class Base(DeclarativeBase):
 
 
 class EndingSession(Session):
-    """A session that can always be closed, also when its database went away: else the answer, made by then, were lost.
+    """A session that can always be closed, also when its database went away: else the answer, made by then, were lost."""
 
-    What was only read ends by COMMIT: at a ROLLBACK psycopg forgets every statement that it has prepared, and PostgreSQL
-    would plan each of them anew for each request.
-    """
+    def get_bind(self, *_args: Any, **_named: Any) -> Engine:
+        """Return the engine for reading, of which `app.database.transaction` makes one for writing while it lasts."""
+        return cast("Engine", current_app.extensions["gatehouse_reading"])
 
     def close(self) -> None:
-        with suppress(SQLAlchemyError):  # what can't be committed is rolled back
-            if self.in_transaction() and not self.info.get("in_transaction") and not self._is_changed():
-                self.commit()
         try:
             super().close()
         except SQLAlchemyError:
             self.invalidate()
-
-    def _is_changed(self) -> bool:
-        return bool(self.new or self.dirty or self.deleted)
 
 
 db = SQLAlchemy(model_class=Base, session_options={"class_": EndingSession})

@@ -6,14 +6,14 @@ objects) costs several times what the database needs for it.
 
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, bindparam
 from sqlalchemy.orm import LoaderCriteriaOption, with_loader_criteria
 
-from app.database import CHANGED_OUTSIDE, in_transaction
-from app.database import connection as connection_at_hand
+from app.database import CHANGED_OUTSIDE
 from app.extensions import db
 from app.tenancy import (
     ClientOfAgency,
@@ -33,12 +33,13 @@ Processor = Callable[[Any], Any] | None
 Row = Any  # a named tuple of what a statement selects
 
 
-@dataclass(frozen=True)
 class Found:
     """What came of a statement: its rows, by the names of their columns, and how many it changed or found."""
 
-    rows: Sequence[Row]
-    rowcount: int
+    __slots__ = ("rowcount", "rows")
+
+    def __init__(self, rows: Sequence[Row], rowcount: int) -> None:
+        self.rows, self.rowcount = rows, rowcount
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
@@ -71,20 +72,20 @@ class _Made:
 
     sql: str
     binds: tuple[tuple[str, Processor], ...]
-    constants: dict[str, Any]
+    constants: dict[str, Any]  # as the driver takes them
     row: Any = None  # makes a row of what the driver gives; None where it gives none
-    columns: tuple[Processor, ...] = field(default=())
+    columns: tuple[Processor, ...] = ()  # empty where the driver gives what is wanted
 
     def execute(self, connection: Connection, values: dict[str, Any]) -> Found:
         given = self.constants | values
-        bound = tuple(process(given[name]) if process else given[name] for name, process in self.binds)
+        bound = tuple([process(given[name]) if process else given[name] for name, process in self.binds])
         rows, count = self._told(connection, bound) if _is_watched(connection) else self._ran(connection, bound)
         if self.row is None:
             return Found((), count)
-        if any(self.columns):
+        if self.columns:
             pairs = [zip(self.columns, row, strict=True) for row in rows]
-            return Found([self.row(*(read(item) if read else item for read, item in pair)) for pair in pairs], count)
-        return Found([self.row(*row) for row in rows], count)
+            return Found([self.row([read(item) if read else item for read, item in pair]) for pair in pairs], count)
+        return Found([self.row(row) for row in rows], count)
 
     def _told(self, connection: Connection, bound: tuple[Any, ...]) -> tuple[Sequence[Any], int]:
         """Execute it where somebody listens for statements."""
@@ -113,6 +114,8 @@ class Prepared:
 
     def __init__(self, statement: Any) -> None:
         self._statement, self._writes = statement, bool(statement.is_insert)
+        self._reads = bool(statement.is_select) and statement._for_update_arg is None  # noqa: SLF001
+        self._defaults = _defaults(statement.table) if self._writes else {}
         self._is_owned: bool | None = None
         self._made: dict[tuple[Any, ...], _Made] = {}
 
@@ -125,20 +128,20 @@ class Prepared:
             self._is_owned = self._examined()
         if tenant is None and self._is_owned:
             raise TenantMissing(f"No tenant is set for: {self._statement}")
-        if not self._statement.is_select and not in_transaction():
+        if not (self._reads or "in_transaction" in session.info):
             raise RuntimeError(CHANGED_OUTSIDE)
         if self._writes:
             if self._is_owned:
                 name = str(self._statement.table)
                 check_written(tenant, name, values.get("agency_id"), values.get("workspace_id"))
-            values = _defaults(self._statement.table, values) | values
+            values = {name: make() for name, make in self._defaults.items() if name not in values} | values
             held: tuple[Any, ...] = tuple(values)
         elif tenant is None or tenant.agency_id is None:
             held = ()
         else:
             held = (tenant.workspace_id is not None,)
             values |= {"tenant_agency_id": tenant.agency_id, "tenant_workspace_id": tenant.workspace_id}
-        connection = connection_at_hand()
+        connection = session.info.get("connection") or session.connection()
         key = (connection.dialect.name, *held)
         made = self._made.get(key) or self._made.setdefault(key, self._compiled(connection.dialect, held))
         return made.execute(connection, values)
@@ -163,23 +166,33 @@ class Prepared:
         positional = kind(paramstyle="qmark" if dialect.name == "sqlite" else "format")
         compiled: Any = statement.compile(dialect=positional, column_keys=list(held) if self._writes else None)
         types = {name: bind.type.dialect_impl(dialect) for name, bind in compiled.binds.items()}
-        binds = tuple((name, types[name].bind_processor(dialect)) for name in compiled.positiontup)
+        processors = {name: kind.bind_processor(dialect) for name, kind in types.items()}
         constants = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
+        for name, value in constants.items():
+            process = processors[name]
+            constants[name], processors[name] = process(value) if process else value, None
+        binds = tuple((name, processors[name]) for name in compiled.positiontup)
         if not (statement.is_select or statement._returning):  # noqa: SLF001
             return _Made(str(compiled), binds, constants)
         columns = statement.exported_columns
         reading = tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns)
         row = namedtuple("Row", columns.keys())  # type: ignore[misc]  # noqa: PYI024 - its fields are those of the statement
-        return _Made(str(compiled), binds, constants, row, reading)
+        return _Made(str(compiled), binds, constants, row._make, reading if any(reading) else ())
 
 
-def _defaults(table: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """What the models say of columns that are not given."""
-    found = {}
-    for column in table.columns:
-        if column.default is not None and column.key not in values:
-            found[column.key] = column.default.arg(None) if column.default.is_callable else column.default.arg
-    return found
+def _defaults(table: Any) -> dict[str, Callable[[], Any]]:
+    """What the models say of columns that are not given: for each, what makes its value."""
+    return {
+        column.key: partial(column.default.arg, None)
+        if column.default.is_callable
+        else partial(_same, column.default.arg)
+        for column in table.columns
+        if column.default is not None
+    }
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def bound_criteria(*, narrow: bool) -> list[LoaderCriteriaOption]:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from flask import current_app
-from sqlalchemy import delete, event, func, insert, literal, select, text, update
+from sqlalchemy import delete, func, insert, literal, select, text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import joinedload
 
-from app.database import end_reading, in_transaction, new_public_id, transaction
+from app.database import in_transaction, new_public_id, transaction
 from app.extensions import Base, db
 from app.models import (
     Agency,
@@ -106,27 +105,6 @@ def test_transaction_reads_anew_what_was_read_before(agency, workspace):
 def test_statements_that_change_something_are_refused_outside_a_transaction(agency, workspace, statement):
     with pytest.raises(RuntimeError, match="outside a transaction"):
         db.session.execute(statement)
-
-
-def test_reading_ends_without_a_rollback(agency, workspace, request):
-    """At a ROLLBACK psycopg forgets what it has prepared, and PostgreSQL plans every statement anew."""
-    rolled_back = []
-
-    def note(connection):
-        rolled_back.append(connection)
-
-    event.listen(db.engine, "rollback", note)
-    request.addfinalizer(lambda: event.remove(db.engine, "rollback", note))
-    app = current_app._get_current_object()
-    with app.app_context():
-        db.session.scalar(select(Agency.id))
-        end_reading()
-        db.session.scalar(select(Agency.id))
-        with transaction():
-            db.session.scalar(select(Agency.id))
-        db.session.scalar(select(Agency.id))
-
-    assert rolled_back == []
 
 
 def test_transaction_refuses_what_was_changed_outside_of_one(agency, workspace):

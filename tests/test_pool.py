@@ -6,11 +6,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import OperationalError
 
 from app import _engine_options
+from app.database import end_reading, transaction
 from app.extensions import db
+from app.models import Agency
+from tests.support import shared_app
 from tests.support.processes import LOOPBACK
 
 READERS = 36  # gunicorn's threads and the worker's
@@ -27,6 +30,25 @@ def test_as_many_readers_as_there_are_threads_do_not_wait_for_each_other(app):
 
     with ThreadPoolExecutor(READERS) as pool:
         list(pool.map(read, range(READERS)))
+
+
+app_on_postgres, app_on_sqlite = shared_app.apps
+
+
+def test_postgres_keeps_what_it_has_prepared_from_one_request_to_the_next(app_on_postgres):
+    """At a ROLLBACK psycopg forgets it all, and PostgreSQL plans every statement anew."""
+    for _ in range(7):  # psycopg prepares what it meets for the sixth time
+        with app_on_postgres.app_context():
+            db.session.scalar(select(Agency.id))
+            end_reading()
+            db.session.scalar(select(Agency.id))
+            with transaction():
+                db.session.scalar(select(Agency.id))
+            db.session.scalar(select(Agency.id))
+
+    with app_on_postgres.app_context():
+        prepared = db.session.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
+    assert prepared > 0
 
 
 def test_a_database_that_says_nothing_is_given_up_after_some_seconds():
