@@ -35,7 +35,7 @@ def turn(workspace_id: int) -> None:
 
 
 def touch(workspace_id: int, *, at: datetime) -> None:
-    """Note that something was done in a workspace."""
+    """Note that something is done in a workspace. It locks as `lock` does, so that it is the first thing, or comes after it."""
     _TOUCH(workspace=workspace_id, at=at)
 
 

@@ -172,8 +172,8 @@ def _settle(flow: Row, app: App, grant: Grant) -> str:
     """Make the connection and fulfil the request, if that is still wanted and all that is required was granted."""
     at = clock.now()
     with transaction():
-        bundles.lock(flow.workspace_id)
-        asked = flow_rows.ASKED(asked=flow.request_id).one()
+        bundles.touch(flow.workspace_id, at=at)  # which locks it
+        asked = flow_rows.ASKED(asked=flow.request_id, **connections.sought(app, grant.identity)).one()
         # point: callback.locked
         if not _is_wanted(asked, flow, app, grant):
             return _throw_away(flow, grant, WITHDRAWN)
@@ -185,7 +185,7 @@ def _settle(flow: Row, app: App, grant: Grant) -> str:
             grants.hold(ending, grant, until=at, at=at)
             return _note_failure(ending, flows.NOTICES.get(grant.fault.code, Notice.PROVIDER), at=at)
         try:
-            connection = connections.store(flow, app, grant, at=at)
+            connection = connections.store(flow, asked, app, grant, at=at)
         except Narrower as narrower:
             return _hold_partial(flow, grant, narrower.missing, at=at, is_needed_more=True)
         # point: connection.stored
@@ -193,7 +193,8 @@ def _settle(flow: Row, app: App, grant: Grant) -> str:
         other = grant.identity is not None and is_other_account(asked.expected_account, grant.identity)
         connection_requests.fulfil(asked, connection, generation=flow.generation, at=at, by=by, other_account=other)
         # point: request.settled
-        grants.replace_earlier(flow, at=at)
+        if asked.is_held:
+            grants.replace_earlier(flow, at=at)
         flow_rows.DONE(flow=flow.id, came_to="connected", at=at)
         # point: flow.ended
         return "connected"

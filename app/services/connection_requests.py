@@ -213,7 +213,7 @@ def fulfil(
 ) -> bool:
     """Settle a request with the connection that was made for it; false when it was withdrawn or settled meanwhile.
 
-    Within a transaction that holds the workspace's lock.
+    Within a transaction that began by touching the workspace, and so holds its lock.
     """
     if asked.generation != generation:
         return False
@@ -226,7 +226,6 @@ def fulfil(
     # point: slot.filled
     if asked.bundle_id is not None:
         bundles.close_settled(asked.bundle_id, at=at)
-    bundles.touch(asked.workspace_id, at=at)
     subject = audit.Subject("connection_request", asked.public_id, asked.workspace_id)
     told = {"app": asked.app_key, "connection": connection.public_id}
     audit.record("request.fulfilled", subject, by=by, at=at, **told, kind=asked.kind)

@@ -42,16 +42,23 @@ class Grant:
     fault: OAuthError | None = None  # why the account could not be told
 
 
-def store(flow: Row, app: App, grant: Grant, *, at: datetime) -> Connection | Kept:
+def sought(app: App, identity: Identity | None) -> dict[str, str | None]:
+    """What `flow_rows.ASKED` looks for: whether the workspace has a connection of this account, or of its name."""
+    if identity is None:
+        return {"app": app.key, "by": None, "named": None, "name": None}
+    return {"app": app.key, "by": identity.issuer, "named": identity.id, "name": _key(identity.label or app.name)}
+
+
+def store(flow: Row, asked: Row, app: App, grant: Grant, *, at: datetime) -> Connection | Kept:
     """Keep a grant as the connection of its account: a new one, or the one this workspace has of it. Raises Narrower.
 
-    Within a transaction that holds the workspace's lock.
+    Within a transaction that holds the workspace's lock, in which `asked` was read.
     """
     identity = grant.identity
     if identity is None:
         raise ValueError("A grant whose account is not known makes no connection.")
     account = {"app": flow.app_key, "by": identity.issuer, "named": identity.id}
-    known = _OF_ACCOUNT(workspace=flow.workspace_id, **account).scalar()
+    known = _OF_ACCOUNT(workspace=flow.workspace_id, **account).scalar() if asked.is_known else None
     # point: connection.found
     brought = {
         "health": Health.ACTIVE,  # the identity is proof
@@ -65,6 +72,7 @@ def store(flow: Row, app: App, grant: Grant, *, at: datetime) -> Connection | Ke
     }
     kept: Connection | Kept
     if known is None:
+        brought["name"] = _free_name(flow, asked, identity.label or app.name)
         kept = _new(flow, app, identity, grant.token, brought, at=at)
     else:
         kept = _renew(known, app, grant, brought, at=at)
@@ -120,7 +128,6 @@ def _new(flow: Row, app: App, identity: Identity, token: Token, brought: dict[st
         agency_id=flow.agency_id,
         workspace_id=flow.workspace_id,
         app_key=app.key,
-        name=_free_name(flow, identity.label or app.name),
         issuer=identity.issuer,
         external_id=identity.id,
         account=identity.label,
@@ -158,15 +165,20 @@ _NAMES = Prepared(
 )
 
 
-def _free_name(flow: Row, wanted: str) -> str:
+def _free_name(flow: Row, asked: Row, wanted: str) -> str:
     """The account's name, with a number behind it while another connection of the app has it."""
-    key = wanted.strip().casefold()
-    taken = set(_NAMES(workspace=flow.workspace_id, app=flow.app_key, key=key).scalars())
+    if not asked.is_named:
+        return wanted
+    taken = set(_NAMES(workspace=flow.workspace_id, app=flow.app_key, key=_key(wanted)).scalars())
     name, number = wanted, 1
-    while name.strip().casefold() in taken:
+    while _key(name) in taken:
         number += 1
         name = f"{wanted} ({number})"
     return name
+
+
+def _key(name: str) -> str:
+    return name.strip().casefold()
 
 
 def needed_of(connection: Connection) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """What every start and every callback reads and writes, as statements that are made once."""
 
-from sqlalchemy import and_, bindparam, insert, or_, select, update
+from sqlalchemy import and_, bindparam, exists, insert, or_, select, update
+from sqlalchemy.orm import aliased
 
 from app.models import Bundle, Connection, ConnectionRequest, Flow, FlowStatus, Status
 from app.prepared import Prepared
@@ -50,6 +51,23 @@ CLAIM = Prepared(
 
 STANDING = Prepared(select(Flow.status, Flow.outcome).where(Flow.id == bindparam("flow")))
 
+_account, _namesake, _earlier = aliased(Connection), aliased(Connection), aliased(Flow)
+_is_its_account = (
+    _account.workspace_id == ConnectionRequest.workspace_id,
+    _account.app_key == bindparam("app"),
+    _account.issuer == bindparam("by"),
+    _account.external_id == bindparam("named"),
+)
+_has_its_name = (
+    _namesake.workspace_id == ConnectionRequest.workspace_id,
+    _namesake.app_key == bindparam("app"),
+    _namesake.name_key == bindparam("name"),
+)
+_is_held = (
+    _earlier.request_id == ConnectionRequest.id,
+    _earlier.status == FlowStatus.HELD,
+    _earlier.grant.is_not(None),
+)
 ASKED = Prepared(
     select(
         ConnectionRequest.id,
@@ -65,6 +83,9 @@ ASKED = Prepared(
         ConnectionRequest.expected_account,
         Connection.issuer,
         Connection.external_id,
+        exists(select(_account.id).where(*_is_its_account)).label("is_known"),
+        exists(select(_namesake.id).where(*_has_its_name)).label("is_named"),
+        exists(select(_earlier.id).where(*_is_held)).label("is_held"),
     )
     .outerjoin(Connection, Connection.id == ConnectionRequest.connection_id)
     .where(ConnectionRequest.id == bindparam("asked"))

@@ -192,7 +192,7 @@ def use_offer(bundle: Row | Bundle, request_id: str, connection_id: str) -> None
     """Fulfil a request with the account that the recipient connected for another one; Conflict when it no longer fits."""
     at = clock.now()
     with transaction():
-        bundles.lock(bundle.workspace_id)
+        bundles.touch(bundle.workspace_id, at=at)  # which locks it
         asked = connection_requests.in_bundle(bundle, request_id)
         given = _given_by(bundle)
         offer = _offer(asked.status, asked.app_key, scopes.required(asked), given)
