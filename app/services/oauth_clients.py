@@ -1,6 +1,6 @@
 """OAuth clients: who Gatehouse is to a provider. The agency's own wins over the installation's shared one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from app import runtime
@@ -32,6 +32,7 @@ class UsableClient:
     client_id: str
     client_secret: Masked | None
     redirect_uri: str
+    paused_until: int | None = field(default=None, compare=False)  # as `pauses` has it, where it was asked for
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ def redirect_uri(key: str) -> str:
 
 def for_app(agency: Owner, app_key: str) -> UsableClient | None:
     """The client to use for an app: the agency's own, else the shared one."""
-    own = own_clients.usable(agency, app_key)
-    return _usable(own) if own else _shared(app_key)
+    own = own_clients.usable(agency, app_key, other=f"{SHARED}{app_key}")
+    found = _shared(app_key) if own.client_id is None else _usable(own)
+    return replace(found, paused_until=own.paused_until) if found else None
 
 
 def by_key(agency: Owner, key: str) -> UsableClient | None:

@@ -3,7 +3,7 @@
 import re
 from typing import Protocol
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import String, and_, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
 from app import clock, runtime
@@ -15,7 +15,7 @@ from app.extensions import db
 from app.i18n import _
 from app.models import Agency, Connection, OAuthClient, Staff
 from app.prepared import Prepared, Row
-from app.services import audit, sealed
+from app.services import audit, pauses, sealed
 from app.vault import Masked, VaultError, open_, seal
 
 PRINTABLE = re.compile(r"[\x20-\x7e]+")  # VSCHAR, RFC 6749, appendix A
@@ -37,6 +37,11 @@ def find(agency: Owner, app_key: str) -> OAuthClient | None:
     )
 
 
+_is_usable = and_(
+    OAuthClient.agency_id == Agency.id,
+    OAuthClient.app_key == bindparam("app"),
+    OAuthClient.client_id.is_not(None),
+)
 _USABLE = Prepared(
     select(
         OAuthClient.agency_id,
@@ -44,18 +49,20 @@ _USABLE = Prepared(
         OAuthClient.app_key,
         OAuthClient.client_id,
         OAuthClient.client_secret,
-    ).where(
-        OAuthClient.agency_id == bindparam("agency"),
-        OAuthClient.app_key == bindparam("app"),
-        OAuthClient.client_id.is_not(None),
+        pauses.end_of(func.coalesce(OAuthClient.public_id, bindparam("other", type_=String))).label("paused_until"),
     )
+    .select_from(Agency)
+    .outerjoin(OAuthClient, _is_usable)
+    .where(Agency.id == bindparam("agency"))
 )
 
 
-def usable(agency: Owner, app_key: str) -> Row | None:
-    """What it takes to use the agency's own client of an app; a draft is of no use."""
-    found: Row | None = _USABLE(agency=agency.id, app=app_key).one_or_none()
-    return found
+def usable(agency: Owner, app_key: str, *, other: str) -> Row:
+    """What it takes to use the agency's own client of an app; a draft is of no use, and then all but `paused_until` is none.
+
+    That is when the last pause ends which the provider asked of it, else of the `other` one.
+    """
+    return _USABLE(agency=agency.id, app=app_key, other=other).one()
 
 
 def by_key(agency: Owner, key: str) -> OAuthClient | None:

@@ -3,17 +3,16 @@
 import math
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import ColumnElement, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.database import transaction
 from app.models import Counter
-from app.prepared import Prepared
 
 MINUTE = 60
 LONGEST = timedelta(hours=1)  # nobody's “try again” is put off for longer by what a header says
 
-_LAST = Prepared(select(func.max(Counter.window)).where(Counter.key == bindparam("of")))
+_OF = literal("pause of ")
 
 
 def keep(client_key: str, seconds: int | None, *, at: datetime) -> None:
@@ -23,15 +22,15 @@ def keep(client_key: str, seconds: int | None, *, at: datetime) -> None:
     ends = at + min(timedelta(seconds=seconds), LONGEST)
     with transaction() as session:
         dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-        values = {"key": _key(client_key), "window": math.ceil(ends.timestamp() / MINUTE), "count": 1}
+        values = {"key": f"{_OF.value}{client_key}", "window": math.ceil(ends.timestamp() / MINUTE), "count": 1}
         session.execute(dialect.insert(Counter).values(values).on_conflict_do_nothing())
 
 
-def minutes_left(client_key: str, *, at: datetime) -> int:
-    """For how many minutes more a pause is to be kept; 0 when there is none."""
-    last = _LAST(of=_key(client_key)).scalar()
-    return max(0, math.ceil(last - at.timestamp() / MINUTE)) if last else 0
+def end_of(client_key: ColumnElement[str]) -> ColumnElement[int | None]:
+    """When the last pause of a client ends, in minutes since 1970, as a part of the statement that finds the client."""
+    return select(func.max(Counter.window)).where(Counter.key == _OF + client_key).scalar_subquery()
 
 
-def _key(client_key: str) -> str:
-    return f"pause of {client_key}"
+def minutes_left(end: int | None, *, at: datetime) -> int:
+    """For how many minutes more a pause is to be kept that ends then; 0 when there is none."""
+    return max(0, math.ceil(end - at.timestamp() / MINUTE)) if end else 0

@@ -1,7 +1,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import literal, select
 
+from app.extensions import db
 from app.services import counters, pauses
 from tests.support import shared_app
 
@@ -12,7 +14,8 @@ AT = datetime(2026, 11, 20, 9, 35, 20, tzinfo=UTC)
 
 
 def left(key, **later):
-    return pauses.minutes_left(key, at=AT + timedelta(**later))
+    end = db.session.scalar(select(pauses.end_of(literal(key))))
+    return pauses.minutes_left(end, at=AT + timedelta(**later))
 
 
 def test_keep_puts_off_one_client_alone_for_as_long_as_was_asked():
