@@ -22,6 +22,7 @@ from app.runtime import Runtime
 from app.services import vault_keys
 from app.vault import Keys
 from app.web import register_web
+from app.web.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 TRUSTED = 1.0  # seconds
@@ -38,6 +39,7 @@ def create_app(config: Config | None = None, *, catalog: Catalog | None = None) 
     app = Flask(
         __name__, template_folder=str(ROOT / "templates"), static_folder=None, instance_path=str(config.instance_path)
     )
+    app.jinja_environment = Environment
     app.config.update(
         GATEHOUSE=config,
         SQLALCHEMY_DATABASE_URI=config.database_url,

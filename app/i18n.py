@@ -33,8 +33,14 @@ def texts() -> Any:
     held: tuple[str, Any] | None = g.get("texts")
     locale = select_locale()
     if held is None or held[0] != locale:
-        held = g.texts = (locale, flask_babel.get_translations())
+        held = g.texts = (locale, texts_of(locale))
     return held[1]
+
+
+def texts_of(locale: str) -> Any:
+    """The texts of a language, whichever is the reader's."""
+    with flask_babel.force_locale(locale):
+        return flask_babel.get_translations()
 
 
 _ = gettext

@@ -11,8 +11,9 @@ from flask import Flask
 from wtforms import Field, SelectField
 
 from app import clock
-from app.i18n import absolute, language, list_of, relative, select_locale, texts
+from app.i18n import absolute, language, list_of, relative, select_locale
 from app.services.addresses import masked
+from app.web.environment import gettext_in, ngettext_in
 
 TONES = 8
 SALT = b"b"  # with it the apps that are asked for most often differ
@@ -90,9 +91,7 @@ def register_templating(app: Flask) -> None:
     for name_filter in (monogram, tone, absolute, iso, wait, masked):
         app.add_template_filter(name_filter)
     app.add_template_filter(relative_now, "relative")
-    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
-        lambda text: texts().gettext(text), lambda one, many, num: texts().ngettext(one, many, num), newstyle=True
-    )
+    app.jinja_env.globals |= {"_": gettext_in, "gettext": gettext_in, "ngettext": ngettext_in}
     app.add_template_global(server_now)
     app.add_template_global(control_attributes)
     app.add_template_global(language)

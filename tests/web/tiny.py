@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from app import web
 from app.config import ROOT, Config
 from app.extensions import babel
+from app.web.environment import Environment
 from app.web.sessions import current_session
 from app.web.toasts import toast
 
@@ -26,6 +27,7 @@ def tiny_app(config: Config | None = None, *, extend: Callable[[Flask], object] 
         GATEHOUSE=replace(config or Config(base_url=HTTP), instance_path=NO_INSTANCE),
         SECRET_KEY=b"0123456789abcdef0123456789abcdef",
     )
+    app.jinja_environment = Environment
     babel.init_app(app)
     web.surround(app)
     add_views(app)
