@@ -81,6 +81,8 @@ def measure() -> Iterator[Figure]:
         with fresh_database(postgres) as database:
             yield from _slow_provider("PostgreSQL", database, visitors, Path(folder), many=MANY, weighs=True)
         yield from _slow_provider("SQLite", f"sqlite:///{folder}/bench.sqlite3", visitors, Path(folder), many=FEWER)
+        with fresh_database(postgres) as database:
+            yield from _slow_plain(database, visitors)
 
 
 def _beside_others(postgres: str, visitors: Visitors, folder: Path) -> Iterator[Figure]:
@@ -94,11 +96,17 @@ def _beside_others(postgres: str, visitors: Visitors, folder: Path) -> Iterator[
             database = served.enter_context(fresh_database(postgres))
             all_.append(served.enter_context(sites.written_as(name, database, port, flows=flows[name])))
         for site in all_:
-            visitors.visit(site, WARM, at_once=AT_ONCE)
+            _warm(visitors, site, at_once=AT_ONCE)
         rounds = [
             {site.name: visitors.visit(site, EACH[site.name], at_once=AT_ONCE) for site in all_} for _ in range(ROUNDS)
         ]
     yield from _compared(rounds)
+
+
+def _warm(visitors: Visitors, site: Site, *, at_once: int) -> None:
+    """Have everything met once, and PostgreSQL plan by what its tables have become, as autovacuum would in time."""
+    visitors.visit(site, WARM, at_once=at_once)
+    site.analyze()
 
 
 def _compared(rounds: list[dict[str, Came]]) -> Iterator[Figure]:
@@ -132,13 +140,22 @@ def _slow_provider(
     with sites.provider(SLOW) as port:
         home = folder / f"slow-{kind}"
         with sites.gatehouse(database, port, home, flows=WARM + many * (2 if weighs else 1)) as site:
-            visitors.visit(site, WARM, at_once=CROWD)
+            _warm(visitors, site, at_once=CROWD)
             came = visitors.visit(site, many, at_once=CROWD)
             right = sealed_right.count(database, home)
             yield from _waited(kind, came, right, many)
             if weighs:
                 visitors.visit(site, many, at_once=CROWD)
                 yield from _weighed(site)
+
+
+def _slow_plain(database: str, visitors: Visitors) -> Iterator[Figure]:
+    """What the machine itself can give where everybody waits for a provider."""
+    with sites.provider(SLOW) as port, sites.written_as("plain", database, port, flows=WARM + FEWER) as site:
+        _warm(visitors, site, at_once=CROWD)
+        came = visitors.visit(site, FEWER, at_once=CROWD)
+    told = f"Its connect flows with {CROWD} visitors at once and a provider that answers in {SLOW} ms."
+    yield Figure("slow provider, plain Flask with raw SQL", came.rate, "a second", told)
 
 
 def _waited(kind: str, came: Came, right: int, many: int) -> Iterator[Figure]:

@@ -31,6 +31,13 @@ class Site:
     port: int
     master: int
     links: rows.Links = field(repr=False)
+    database: str = field(repr=False)
+
+    def analyze(self) -> None:
+        """Have PostgreSQL look at its tables."""
+        if self.database.startswith("postgresql"):
+            with psycopg.connect(self.database, autocommit=True) as connection:
+                connection.execute("ANALYZE")
 
     @property
     def processes(self) -> list[int]:
@@ -95,7 +102,7 @@ def gatehouse(database: str, provider_port: int, folder: Path, *, flows: int) ->
         "WORKER": "external",
     }
     env = environment(**{f"GATEHOUSE_{name}": value for name, value in told.items()})
-    with _served("Gatehouse", "wsgi:app", port, env, links) as site:
+    with _served("Gatehouse", "wsgi:app", port, env, links, database) as site:
         yield site
 
 
@@ -108,18 +115,20 @@ def written_as(what: str, database: str, provider_port: int, *, flows: int) -> I
         BENCH_PROVIDER=f"http://127.0.0.1:{provider_port}",
         BENCH_BASE_URL=f"http://localhost:{port}",
     )
-    with _served(what, f"bench.flows.{what}:app", port, env, links, "-c", "python:bench.flows.serving") as site:
+    with _served(
+        what, f"bench.flows.{what}:app", port, env, links, database, "-c", "python:bench.flows.serving"
+    ) as site:
         yield site
 
 
 @contextlib.contextmanager
 def _served(
-    name: str, application: str, port: int, env: dict[str, str], links: rows.Links, *options: str
+    name: str, application: str, port: int, env: dict[str, str], links: rows.Links, database: str, *options: str
 ) -> Iterator[Site]:
     command = [sys.executable, "-m", "gunicorn", application, *options, "--workers", str(PROCESSES)]
     command += ["--bind", f"127.0.0.1:{port}", "--log-level", "warning"]
     with serve_process(command, url=f"http://localhost:{port}/healthz", env=env, timeout=60) as served:
-        yield Site(name, port, served.process.pid, links)
+        yield Site(name, port, served.process.pid, links, database)
 
 
 def _fill(database: str, flows: int) -> rows.Links:
