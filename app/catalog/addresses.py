@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from app.errors import Refused
@@ -96,6 +97,8 @@ def expand(template: str, values: Mapping[str, str], *, loopback_http: bool = Fa
 
     A value at the very beginning stands for scheme and host (`https://eu.example`) and must be just that.
     """
+    if "{" not in template and _can_be_called(template, loopback_http=loopback_http):
+        return template
     start = leading(template)
     if start:
         origin, rest = _origin(start, values.get(start, ""), loopback_http=loopback_http), template[len(start) + 2 :]
@@ -110,6 +113,12 @@ def expand(template: str, values: Mapping[str, str], *, loopback_http: bool = Fa
     if fault(address, loopback_http=loopback_http):
         raise Refused(_("This address can't be used."))
     return address
+
+
+@lru_cache(1024)
+def _can_be_called(address: str, *, loopback_http: bool) -> bool:
+    """Whether an address without places is fine; the same ones come again and again."""
+    return _AUTHORITY.fullmatch(address) is not None and not fault(address, loopback_http=loopback_http)
 
 
 def _origin(name: str, value: str, *, loopback_http: bool) -> str:

@@ -57,7 +57,7 @@ def begin(
         scope=ways.scope_text(asked) or None,
     )
     return Authorization(
-        url=_completed(ways, url, extra),
+        url=_completed(ways, endpoints.authorize, url, extra),
         state=Masked(state),
         nonce=nonce,
         code_verifier=Masked(verifier) if verifier else None,
@@ -83,8 +83,11 @@ def _is_openid(ways: OAuth2, asked: tuple[str, ...]) -> bool:
     return bool(ways.discovery_url) or "openid" in asked
 
 
-def _completed(ways: OAuth2, url: str, extra: Mapping[str, str]) -> str:
+def _completed(ways: OAuth2, address: str, url: str, extra: Mapping[str, str]) -> str:
     """Add the extra parameters (they win), in the provider's own names; spaces as %20, which every decoder reads."""
+    before, _, query = url.partition("?")
+    if before == address and not extra and not ways.rename:
+        return f"{before}?{query.replace('+', '%20')}"  # in a query as Authlib writes it a plus is a space
     parts = urlsplit(url)
     params = dict(parse_qsl(parts.query, keep_blank_values=True)) | dict(extra)
     return urlunsplit(parts._replace(query=urlencode(renamed(ways, params), quote_via=quote, safe="")))

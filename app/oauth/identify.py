@@ -179,6 +179,8 @@ def _part(document: Any, path: str, values: Mapping[str, str]) -> str:
 
 def _shown(text: str) -> str:
     """Make what an account calls itself fit to show: one line, no control or format characters, 200 at most."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())[:LONGEST_LABEL]
     normal = unicodedata.normalize("NFC", text)
     kept = "".join(" " if character.isspace() else character for character in normal if _is_shown(character))
     return " ".join(kept.split())[:LONGEST_LABEL]

@@ -123,6 +123,17 @@ def test_begin_escapes_reserved_characters_of_the_client(provider):
     assert query_of(flow.url)["client_id"] == "id &=+%#?/é"
 
 
+@pytest.mark.parametrize(
+    "quirks", [{}, {"rename": {"scope": "scope"}}, {"authorize_params": {"access_type": "offline"}}]
+)
+def test_begin_writes_spaces_as_every_decoder_reads_them(provider, quirks):
+    flow = started(an_app(provider, **quirks), ("a b", "c+d~/é"))
+
+    assert query_of(flow.url)["scope"] == "a b c+d~/é"
+    assert "&scope=a%20b%20c%2Bd~%2F%C3%A9&" in flow.url
+    assert "+" not in flow.url
+
+
 def test_begin_names_the_person_only_to_providers_that_know_how(provider):
     assert (
         query_of(started(an_app(provider), ("openid",), login_hint="jo@client.test").url)["login_hint"]
