@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import flask_babel
-from babel import dates, lists
+from babel import Locale, dates, lists
 from flask import g, has_app_context
 
 UTC = ZoneInfo("UTC")
@@ -58,6 +59,11 @@ def select_locale() -> str:
     return "en_GB" if tag == "en" else tag
 
 
+@lru_cache(maxsize=64)
+def _known(tag: str) -> Locale:
+    return Locale.parse(tag)
+
+
 def viewer_zone() -> ZoneInfo:
     """The zone that times are written in: what `g.timezone` names, else the agency's, else UTC."""
     name = (g.get("timezone") or getattr(g.get("agency"), "timezone", None)) if has_app_context() else None
@@ -69,13 +75,13 @@ def viewer_zone() -> ZoneInfo:
 
 def list_of(items: Iterable[str]) -> str:
     """“Slack”, “Slack and HubSpot”, “Slack, HubSpot and Xero”."""
-    return lists.format_list(list(items), locale=select_locale())
+    return lists.format_list(list(items), locale=_known(select_locale()))
 
 
 def absolute(at: datetime) -> str:
     """“20 November 2026, 09:31 UTC”."""
     local = at.astimezone(viewer_zone())
-    day = dates.format_date(local, "long", locale=select_locale())
+    day = dates.format_date(local, "long", locale=_known(select_locale()))
     return f"{day}, {local:%H:%M} {local.tzname()}"
 
 
@@ -83,8 +89,8 @@ def day_of(at: datetime, now: datetime) -> str:
     """“12 November”, with the year unless it is this one."""
     local = at.astimezone(viewer_zone())
     if local.year != now.astimezone(viewer_zone()).year:
-        return dates.format_date(local, "long", locale=select_locale())
-    return dates.format_skeleton("MMMMd", local, locale=select_locale())
+        return dates.format_date(local, "long", locale=_known(select_locale()))
+    return dates.format_skeleton("MMMMd", local, locale=_known(select_locale()))
 
 
 def relative(at: datetime, now: datetime) -> str:

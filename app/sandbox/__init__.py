@@ -22,7 +22,7 @@ from app.sandbox.signing import Signer
 from app.sandbox.store import Store
 from app.sandbox.switches import Mode, Switch, Switches
 from app.sandbox.views import register_views
-from app.web.security import HostCheck, add_headers, check_origin
+from app.web.security import HostCheck, check_origin, headers_of
 from app.web.static import register_static
 from app.web.templating import register_templating
 
@@ -86,7 +86,7 @@ def create_sandbox(
     app.register_error_handler(HTTPException, _on_error)
     app.wsgi_app = HostCheck(app.wsgi_app, base_url)  # type: ignore[method-assign]
     app.before_request(check_origin(base_url))
-    app.after_request(add_headers)
+    app.after_request(headers_of(https=False))
     return app
 
 

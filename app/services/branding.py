@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 from zoneinfo import available_timezones
 
 from sqlalchemy import select
@@ -32,6 +33,7 @@ def sheet(accent: str) -> str:
     )
 
 
+@lru_cache(maxsize=512)
 def sheet_name(accent: str) -> str:
     """What names a sheet: the accent, and a hash of the sheet, so that it can be made from its name and kept for ever."""
     return accent.removeprefix("#") + hashlib.sha256(sheet(accent).encode()).hexdigest()[:10]

@@ -1,5 +1,7 @@
 """The surfaces: everything that is answered over HTTP."""
 
+from typing import Any
+
 from flask import Flask
 
 from app import extensions
@@ -29,6 +31,7 @@ def surround(app: Flask) -> None:
     """Bind what every surface has around it; `app.config["GATEHOUSE"]` and Flask-Babel stand already."""
     app.url_map.merge_slashes = False  # every path below /l/ gets one answer, //x too
     app.session_interface = BrowserSessions()
+    app.ensure_sync = _as_it_is  # type: ignore[assignment, method-assign]
     extensions.htmx.init_app(app)  # by its module: app.web.htmx is ours
     register_static(app, kept=app.config["GATEHOUSE"].instance_path / "static")
     register_compression(app)
@@ -38,3 +41,8 @@ def surround(app: Flask) -> None:
     register_templating(app)
     register_marks(app)
     register_toasts(app)
+
+
+def _as_it_is(function: Any) -> Any:
+    """No view or hook is a coroutine, so that none needs to be looked at for every request."""
+    return function

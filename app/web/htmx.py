@@ -8,12 +8,12 @@ from flask import Response, make_response, render_template, request
 
 def is_htmx() -> bool:
     """Whether htmx asks, and so wants a fragment."""
-    return bool(request.headers.get("HX-Request") == "true")
+    return bool(request.environ.get("HTTP_HX_REQUEST") == "true")
 
 
 def is_poll() -> bool:
     """Whether a page asks on its own: such a request is no sign of life, and keeps no session awake."""
-    return request.headers.get("X-Poll") == "1"
+    return bool(request.environ.get("HTTP_X_POLL") == "1")
 
 
 def fragment(template: str, *, status: int = 200, **context: Any) -> Response:

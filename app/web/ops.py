@@ -6,6 +6,7 @@ import ipaddress
 import os
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -102,7 +103,17 @@ def measure(app: Flask) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         endpoint = request.endpoint or "none"
-        answered.labels(endpoint, response.status_code).inc()
+        _answers(endpoint, response.status_code).inc()
         if "began" in g:
-            took.labels(endpoint).observe(time.monotonic() - g.began)
+            _times(endpoint).observe(time.monotonic() - g.began)
         return response
+
+
+@cache
+def _answers(endpoint: str, status: int) -> Counter:
+    return answered.labels(endpoint, status)
+
+
+@cache
+def _times(endpoint: str) -> Histogram:
+    return took.labels(endpoint)

@@ -26,7 +26,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-HSTS = "max-age=31536000"
+HSTS = "max-age=31536000"  # browsers stay on https (RFC 6797)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 ANY_HOST = frozenset({"/healthz", "/readyz", "/metrics"})
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -84,18 +84,24 @@ def check_origin(origin: str) -> Callable[[], None]:
     return refuse_foreign
 
 
-def add_headers(response: Response) -> Response:
-    """Add the security headers; one that a view has set itself stays."""
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.vary.add("HX-Request")
-    return response
+def headers_of(*, https: bool) -> Callable[[Response], Response]:
+    """Make what adds the security headers; one that a view has set itself stays."""
+    ours = HEADERS | {"Strict-Transport-Security": HSTS} if https else HEADERS
+    added = [(name.lower(), name, value) for name, value in ours.items()]
 
+    def add_headers(response: Response) -> Response:
+        headers = response.headers
+        there = {name.lower() for name, _value in headers}
+        for lower, name, value in added:
+            if lower not in there:
+                headers.add(name, value)
+        if "vary" in there:
+            response.vary.add("HX-Request")
+        else:
+            headers.add("Vary", "HX-Request")
+        return response
 
-def add_hsts(response: Response) -> Response:
-    """Keep browsers on https (RFC 6797)."""
-    response.headers.setdefault("Strict-Transport-Security", HSTS)
-    return response
+    return add_headers
 
 
 def register_security(app: Flask) -> None:
@@ -109,6 +115,4 @@ def register_security(app: Flask) -> None:
     app.before_request(note_address)
     app.before_request(check_origin(config.base_url))
     csrf.init_app(app)
-    app.after_request(add_headers)
-    if config.https:
-        app.after_request(add_hsts)
+    app.after_request(headers_of(https=config.https))

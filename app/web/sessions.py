@@ -55,12 +55,11 @@ class BrowserSession(SessionMixin):
 
     modified = False
 
-    def __init__(self, surface: Surface, session_id: str | None, secret: bytes) -> None:
+    def __init__(self, surface: Surface, session_id: str | None) -> None:
         self.surface = surface
         self.is_new = session_id is None
         self.id = session_id or new_id()
         self.ended = False
-        self._secret = secret
         self._must_set = False
 
     @property
@@ -91,7 +90,8 @@ class BrowserSession(SessionMixin):
     def __getitem__(self, key: str) -> str:
         if key != CSRF:
             raise KeyError(key)
-        return hmac.new(self._secret, f"{self.surface.value} {self.id}".encode(), hashlib.sha256).hexdigest()
+        secret = derived_key(current_app, "csrf token")
+        return hmac.new(secret, f"{self.surface.value} {self.id}".encode(), hashlib.sha256).hexdigest()
 
     def __contains__(self, key: object) -> bool:
         return key == CSRF
@@ -135,9 +135,8 @@ def session_of(surface: Surface) -> BrowserSession:
 
 
 def _open(app: Flask, incoming: Request, surface: Surface) -> BrowserSession:
-    value = incoming.cookies.get(_full_name(app, surface.value), "")
-    secret = derived_key(app, "csrf token")
-    return BrowserSession(surface, value if WELL_FORMED_ID.fullmatch(value) else None, secret)
+    value = _cookie(app, incoming, surface.value) or ""
+    return BrowserSession(surface, value if WELL_FORMED_ID.fullmatch(value) else None)
 
 
 def derived_key(app: Flask, purpose: str) -> bytes:
@@ -166,7 +165,12 @@ def _full_name(app: Flask, name: str) -> str:
 
 def get_cookie(name: str) -> str | None:
     """The value of one of our cookies, by its name without the `__Host-` prefix."""
-    return request.cookies.get(_full_name(current_app, name))
+    return _cookie(current_app, request, name)
+
+
+def _cookie(app: Flask, incoming: Request, name: str) -> str | None:
+    name, sent = _full_name(app, name), incoming.cookies
+    return sent[name] if name in sent else None  # noqa: SIM401 - get() makes an HTTP error of what is not there
 
 
 def set_cookie(response: Response, name: str, value: str, *, max_age: int | None = None) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +28,7 @@ def monogram(name: str) -> str:
     return (words[0][0] + words[1][0]).upper() if len(words) > 1 else words[0][:2].capitalize()
 
 
+@lru_cache(maxsize=512)
 def tone(key: str) -> int:
     """The colour of an app's tile, 1 to 8: the same for the same key everywhere."""
     return hashlib.sha256(SALT + key.encode()).digest()[0] % TONES + 1
