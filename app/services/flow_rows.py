@@ -15,6 +15,12 @@ RETRIED = Prepared(
     .values(notice=None, typed_fields=bindparam("typed"))
 )
 
+# Each looked up by itself: joined, PostgreSQL may rather read two tables in the order of their keys up to these rows.
+_asked_by = select(ConnectionRequest.public_id).where(ConnectionRequest.id == Flow.request_id).scalar_subquery()
+_bundle, _recipient = (
+    select(column).where(Bundle.id == Flow.bundle_id).scalar_subquery()
+    for column in (Bundle.public_id, Bundle.recipient)
+)
 BY_STATE = Prepared(
     select(
         Flow.id,
@@ -34,13 +40,10 @@ BY_STATE = Prepared(
         Flow.scopes,
         Flow.nonce,
         Flow.verifier,
-        ConnectionRequest.public_id.label("request"),
-        Bundle.public_id.label("bundle"),
-        Bundle.recipient,
-    )
-    .join(ConnectionRequest, ConnectionRequest.id == Flow.request_id)
-    .join(Bundle, Bundle.id == Flow.bundle_id)
-    .where(Flow.state_hash == bindparam("hashed"))
+        _asked_by.label("request"),
+        _bundle.label("bundle"),
+        _recipient.label("recipient"),
+    ).where(Flow.state_hash == bindparam("hashed"))
 )
 
 CLAIM = Prepared(
