@@ -1,5 +1,6 @@
 """What most tests start from: an application on a fresh database, an agency, and the people around it."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,12 @@ pytest_plugins = [  # each after those that it imports: pytest rewrites their as
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_databases: runs on SQLite and on PostgreSQL")
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage look no more at what stays to the end: thousands of tests, and all modules."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
