@@ -9,10 +9,11 @@ from app.extensions import db
 from app.models import Flow, OutboxItem, Status
 from app.services import connection_requests, grants
 from tests import factories
-from tests.web.client import conftest as at_provider
+from tests.support import provided
 
 pytestmark = pytest.mark.both_databases
-config, catalog, visitor, person = at_provider.config, at_provider.catalog, at_provider.visitor, at_provider.person
+catalog, config, visitor = provided.own
+_, person, _ = provided.fixtures
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests import factories
 from tests.faults.rogue import CANARY, SIGNING, TRAP, Rogue, Script, endless, hang, raw, say, slow, trickle, zipped
 from tests.support.clock import Clock
 from tests.support.staff_browser import StaffBrowser
-from tests.web.client.conftest import Visitor
+from tests.support.visitor import Visitor
 
 METADATA, KEYS = "/oidc/.well-known/openid-configuration", "/oidc/jwks"
 PATHS = {"token": "/token", "identity": "/me", "metadata": METADATA, "keys": KEYS}

@@ -13,7 +13,7 @@ from app.services import audit, pauses
 from tests import factories
 from tests.faults.providers import PATHS, ROWS, Desk
 from tests.faults.rogue import CANARY, oidc_app, plain_app, rogue_provider, say, slow
-from tests.web.client.conftest import Visitor
+from tests.support.visitor import Visitor
 
 DEADLINE = 0.4  # seconds, in place of 10 and 20
 QUICK = 2.0  # seconds that the rest may take on a busy machine

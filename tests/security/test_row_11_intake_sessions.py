@@ -6,7 +6,7 @@ from app.models import Status
 from app.services import intake_sessions, link_tokens, sending
 from tests import factories
 from tests.security.connecting import leave, status
-from tests.web.client.conftest import Visitor
+from tests.support.visitor import Visitor
 
 PLANTED = "p" * 43
 

@@ -15,7 +15,7 @@ from app.services import flows
 from tests import factories
 from tests.security.connecting import connected, leave, status
 from tests.support.crowd import crowd
-from tests.web.client.conftest import Visitor
+from tests.support.visitor import Visitor
 
 # ── Row 13 ──────────────────────────────────────────────────────────────────
 

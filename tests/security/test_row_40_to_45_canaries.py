@@ -19,8 +19,9 @@ from app.vault import envelope
 from app.worker import mail
 from tests import factories
 from tests.security.connecting import leave, status
+from tests.support.provided import STEPS
 from tests.support.thief import Eye, stored
-from tests.web.client.conftest import STEPS, Visitor
+from tests.support.visitor import Visitor
 
 NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 

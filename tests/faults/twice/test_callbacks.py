@@ -11,13 +11,15 @@ from app.models import AuditEvent, Connection, ConnectionRequest, Flow, FlowStat
 from tests import factories
 from tests.faults.twice import unguarded
 from tests.faults.twice.clients import Back, Clients, come_back
+from tests.support import provided
 from tests.support.consent import consent
 from tests.support.crowd import Company, Task, company
-from tests.web.client import conftest as at_provider
+from tests.support.visitor import Visitor
 
 pytestmark = pytest.mark.both_databases
 # For the installation behind which an independent provider stands.
-config, catalog, visitor, person = at_provider.config, at_provider.catalog, at_provider.visitor, at_provider.person
+catalog, config, visitor = provided.own
+_, person, _ = provided.fixtures
 
 AT_ONCE = 8
 BEFORE = ("request.queued", "request.sent")
@@ -88,7 +90,7 @@ def test_eight_callbacks_are_one_exchange_at_an_independent_provider(
     faults, rounds, calls = {}, proof.size(check=1, prove=40), []
     with company(config) as there:
         for number in range(rounds):
-            workflow = factories.make_workflow(workspace, owner, at_provider.STEPS[0], name=f"Desk {number}")
+            workflow = factories.make_workflow(workspace, owner, provided.STEPS[0], name=f"Desk {number}")
             (asked,) = factories.make_sent(workflow, owner, recipient=f"ann.{number}@harbordental.example")
             back = _approve(visitor, asked, person)
             before = len(provider.calls("token"))
@@ -105,7 +107,7 @@ def test_eight_callbacks_are_one_exchange_at_an_independent_provider(
     proof.figure("connections of the one account", len(made))
 
 
-def _approve(visitor: at_provider.Visitor, asked: ConnectionRequest, person) -> Back:
+def _approve(visitor: Visitor, asked: ConnectionRequest, person) -> Back:
     page = visitor.open(asked)
     visitor.get(page)
     query = consent(visitor.start(page, asked).headers["HX-Redirect"], person)

@@ -18,11 +18,11 @@ def fresh(row):
     return row
 
 
-def test_a_client_connects_an_app_and_the_token_works(visitor, asked, person, provider):
+def test_a_client_connects_an_app_and_the_token_works(visitor, agency, asked, person, provider):
     northdesk = asked[0]
     page = visitor.open(northdesk)
     html = visitor.get(page)
-    assert "Northwind Studio needs you to connect 2 apps" in html
+    assert f"{agency.name} needs you to connect 2 apps" in html
     assert "0 of 2 connected" in html
 
     landed = visitor.approve(visitor.start(page, northdesk), person)
@@ -296,7 +296,7 @@ def test_a_grant_is_given_back_when_storing_it_fails(visitor, asked, person, mon
     visitor.get(page)
     started = visitor.start(page, asked[0])
     monkeypatch.setattr(connections, "store", fail)
-    visitor.web.application.testing = False
+    monkeypatch.setattr(visitor.web.application, "testing", False)
 
     assert visitor.approve(started, person).status_code == 500
     assert fresh(asked[0]).status is Status.PENDING
