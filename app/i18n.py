@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import flask_babel
 from babel import Locale, dates, lists
-from flask import g, has_app_context
+from flask import current_app, g, has_app_context
 
 UTC = ZoneInfo("UTC")
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -30,18 +30,17 @@ def lazy_gettext(message: str, **variables: object) -> Any:
 
 
 def texts() -> Any:
-    """The texts of the page being made, found once for all of its sentences."""
-    held: tuple[str, Any] | None = g.get("texts")
-    locale = select_locale()
-    if held is None or held[0] != locale:
-        held = g.texts = (locale, texts_of(locale))
-    return held[1]
+    """The texts of the page being made."""
+    return texts_of(select_locale())
 
 
 def texts_of(locale: str) -> Any:
     """The texts of a language, whichever is the reader's."""
-    with flask_babel.force_locale(locale):
-        return flask_babel.get_translations()
+    held: dict[str, Any] = current_app.extensions.setdefault("gatehouse_texts", {})
+    if locale not in held:
+        with flask_babel.force_locale(locale):
+            held[locale] = flask_babel.get_translations()
+    return held[locale]
 
 
 _ = gettext

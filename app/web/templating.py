@@ -20,6 +20,7 @@ TONES = 8
 SALT = b"b"  # with it the apps that are asked for most often differ
 
 
+@lru_cache(maxsize=512)
 def monogram(name: str) -> str:
     """Two letters that stand for a name: “GS” for Google Sheets, “Hu” for HubSpot."""
     words = [word for word in ("".join(c for c in part if c.isalnum()) for part in name.split()) if word]
