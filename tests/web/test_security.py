@@ -49,7 +49,8 @@ def test_a_view_keeps_the_headers_it_sets_itself(visitor):
     headers = visitor.get("/panel/own-headers").headers
 
     assert headers["Referrer-Policy"] == "no-referrer"
-    assert headers["Cache-Control"] == "public, max-age=1"
+    assert headers.getlist("Cache-Control") == ["public, max-age=1"]
+    assert headers.getlist("Vary") == ["Origin, HX-Request"]
     assert headers["Content-Security-Policy"] == CSP
 
 

@@ -62,7 +62,8 @@ def add_views(app: Flask) -> None:
     def own_headers() -> Any:
         response = make_response("")
         response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cache-Control"] = "public, max-age=1"
+        response.headers["cache-control"] = "public, max-age=1"
+        response.headers["Vary"] = "Origin"
         return response
 
     @app.post("/panel/sign-in")
