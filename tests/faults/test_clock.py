@@ -20,12 +20,15 @@ from app.models import Recipient, Staff
 from app.services import counters, intake, link_tokens, sending, staff_sessions
 from app.tenancy import acting_for
 from tests import factories
+from tests.support import shared_app
 from tests.support.databases import migrate
 from tests.support.installed import Installation
 from tests.support.people import STEP, Crowd, Person, toast_of, token_in
 from tests.support.postgres import fresh_database
 from tests.support.variant import Change
 
+app_on_postgres, app_on_sqlite = shared_app.apps
+agency, app, config, stranger = shared_app.fixtures
 both = pytest.mark.both_databases
 WAIT = timedelta(minutes=5)
 WEEK = timedelta(days=7)

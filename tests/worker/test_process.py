@@ -209,12 +209,12 @@ def test_gunicorn_without_our_hooks_does_not_start_rather_than_hold_mail_back(en
 
 
 SLOW = """
-import sys, time
+import sys
 from app.cli import serving
 
 def app(environ, start_response):
     print("in flight", flush=True)
-    time.sleep(2.5)
+    sys.stdin.readline()
     start_response("200 OK", [("Content-Length", "3000000")])
     return [b"x" * 1000000] * 3
 
@@ -234,7 +234,8 @@ def test_serve_finishes_requests_in_flight_and_takes_no_more():
             got.append(b"".join(iter(lambda: talk.recv(65536), b"")))
 
     args = [sys.executable, "-W", "error", "-c", SLOW, str(port)]
-    with subprocess.Popen(args, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as server:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(args, cwd=ROOT, env=environment(), **pipes) as server:
         assert server.stdout.readline() == "listening\n"
         asking = threading.Thread(target=ask)
         asking.start()
@@ -243,6 +244,8 @@ def test_serve_finishes_requests_in_flight_and_takes_no_more():
         assert server.stdout.readline() == "stopping\n"
         assert got == [], "what runs beside it is asked to stop before requests are waited for"
         wait_for(lambda: not listens(port))
+        server.stdin.write("go on\n")
+        server.stdin.flush()
         asking.join()
         assert server.wait(10) == 0
 
