@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, bindparam
-from sqlalchemy.orm import LoaderCriteriaOption, with_loader_criteria
+from sqlalchemy.orm import LoaderCriteriaOption, Session, with_loader_criteria
 
 from app.database import CHANGED_OUTSIDE
 from app.extensions import db
@@ -122,19 +122,9 @@ class Prepared:
     def __call__(self, **values: Any) -> Found:
         """Execute it with these values in the session's transaction; what was changed before is there to be seen."""
         session = db.session()
-        session.flush()
-        tenant: Tenant | None = session.info.get("tenant")
-        if self._is_owned is None:
-            self._is_owned = self._examined()
-        if tenant is None and self._is_owned:
-            raise TenantMissing(f"No tenant is set for: {self._statement}")
-        if not (self._reads or "in_transaction" in session.info):
-            raise RuntimeError(CHANGED_OUTSIDE)
+        tenant = self._tenant(session)
         if self._writes:
-            if self._is_owned:
-                name = str(self._statement.table)
-                check_written(tenant, name, values.get("agency_id"), values.get("workspace_id"))
-            values = {name: make() for name, make in self._defaults.items() if name not in values} | values
+            values = self._row(tenant, values)
             held: tuple[Any, ...] = tuple(values)
         elif tenant is None or tenant.agency_id is None:
             held = ()
@@ -145,6 +135,36 @@ class Prepared:
         key = (connection.dialect.name, *held)
         made = self._made.get(key) or self._made.setdefault(key, self._compiled(connection.dialect, held))
         return made.execute(connection, values)
+
+    def many(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert several rows, which name the same columns, in their order and in one statement."""
+        session = db.session()
+        tenant = self._tenant(session)
+        whole = [self._row(tenant, row) for row in rows]
+        values = {f"{name}_{number}": value for number, row in enumerate(whole) for name, value in row.items()}
+        connection = session.info.get("connection") or session.connection()
+        key = (connection.dialect.name, *values)
+        made = self._made.get(key) or self._made.setdefault(key, self._compiled_for(connection.dialect, whole))
+        made.execute(connection, values)
+
+    def _tenant(self, session: Session) -> Tenant | None:
+        """The tenant at hand, once it is clear that the statement may be executed at all."""
+        session.flush()
+        tenant: Tenant | None = session.info.get("tenant")
+        if self._is_owned is None:
+            self._is_owned = self._examined()
+        if tenant is None and self._is_owned:
+            raise TenantMissing(f"No tenant is set for: {self._statement}")
+        if not (self._reads or "in_transaction" in session.info):
+            raise RuntimeError(CHANGED_OUTSIDE)
+        return tenant
+
+    def _row(self, tenant: Tenant | None, values: dict[str, Any]) -> dict[str, Any]:
+        """A row to insert, which is the tenant's, with what the model says of columns that are not given."""
+        if self._is_owned:
+            name = str(self._statement.table)
+            check_written(tenant, name, values.get("agency_id"), values.get("workspace_id"))
+        return {name: make() for name, make in self._defaults.items() if name not in values} | values
 
     def _examined(self) -> bool:
         """Whether it names tenant data; refused where that can't be held to a tenant."""
@@ -162,22 +182,35 @@ class Prepared:
             statement = statement if statement._returning else statement.inline()  # noqa: SLF001
         elif held:
             statement = statement.options(*bound_criteria(narrow=held[0]))
-        kind: Any = type(dialect)
-        positional = kind(paramstyle="qmark" if dialect.name == "sqlite" else "format")
-        compiled: Any = statement.compile(dialect=positional, column_keys=list(held) if self._writes else None)
-        types = {name: bind.type.dialect_impl(dialect) for name, bind in compiled.binds.items()}
-        processors = {name: kind.bind_processor(dialect) for name, kind in types.items()}
-        constants = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
-        for name, value in constants.items():
-            process = processors[name]
-            constants[name], processors[name] = process(value) if process else value, None
-        binds = tuple((name, processors[name]) for name in compiled.positiontup)
-        if not (statement.is_select or statement._returning):  # noqa: SLF001
-            return _Made(str(compiled), binds, constants)
-        columns = statement.exported_columns
-        reading = tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns)
-        row = namedtuple("Row", columns.keys())  # type: ignore[misc]  # noqa: PYI024 - its fields are those of the statement
-        return _Made(str(compiled), binds, constants, row._make, reading if any(reading) else ())
+        return _made(statement, dialect, column_keys=list(held) if self._writes else None)
+
+    def _compiled_for(self, dialect: Dialect, rows: Sequence[dict[str, Any]]) -> _Made:
+        """Compile it for a database and so many rows."""
+        types = {name: self._statement.table.c[name].type for name in rows[0]}
+        places = [
+            {name: bindparam(f"{name}_{number}", type_=kind) for name, kind in types.items()}
+            for number in range(len(rows))
+        ]
+        return _made(self._statement.inline().values(places), dialect)
+
+
+def _made(statement: Any, dialect: Dialect, *, column_keys: list[str] | None = None) -> _Made:
+    kind: Any = type(dialect)
+    positional = kind(paramstyle="qmark" if dialect.name == "sqlite" else "format")
+    compiled: Any = statement.compile(dialect=positional, column_keys=column_keys)
+    types = {name: bind.type.dialect_impl(dialect) for name, bind in compiled.binds.items()}
+    processors = {name: kind.bind_processor(dialect) for name, kind in types.items()}
+    constants = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
+    for name, value in constants.items():
+        process = processors[name]
+        constants[name], processors[name] = process(value) if process else value, None
+    binds = tuple((name, processors[name]) for name in compiled.positiontup)
+    if not (statement.is_select or statement._returning):  # noqa: SLF001
+        return _Made(str(compiled), binds, constants)
+    columns = statement.exported_columns
+    reading = tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns)
+    row = namedtuple("Row", columns.keys())  # type: ignore[misc]  # noqa: PYI024 - its fields are those of the statement
+    return _Made(str(compiled), binds, constants, row._make, reading if any(reading) else ())
 
 
 def _defaults(table: Any) -> dict[str, Callable[[], Any]]:

@@ -86,6 +86,32 @@ def test_it_writes_no_row_of_another_tenant(agency, ours, theirs):
                 record(*whose)
 
 
+def test_several_rows_are_written_in_their_order_and_all_of_the_tenant(agency, ours, theirs):
+    said = {"type": "a.test", "actor_kind": "system", "actor": "", "subject_kind": "test", "data": {}}
+
+    def record(*whose):
+        rows = [
+            {"agency_id": agency_id, "workspace_id": workspace_id, "at": clock.now(), **said, "subject": str(number)}
+            for number, (agency_id, workspace_id) in enumerate(whose)
+        ]
+        with transaction():
+            RECORD.many(rows)
+
+    with acting_for(ours.agency_id, ours.id):
+        record((ours.agency_id, ours.id), (ours.agency_id, None), (ours.agency_id, ours.id))
+        for foreign in ((theirs.agency_id, None), (ours.agency_id, theirs.id)):
+            with pytest.raises(TenantMissing):
+                record((ours.agency_id, ours.id), foreign)
+        with pytest.raises(RuntimeError, match="outside a transaction"):
+            RECORD.many([])
+
+    rows = select(AuditEvent.subject, AuditEvent.public_id).where(AuditEvent.type == "a.test").order_by(AuditEvent.id)
+    with acting_for(ours.agency_id):
+        written = db.session.execute(rows).all()
+    assert [subject for subject, _ in written] == ["0", "1", "2"]
+    assert len({public_id for _, public_id in written}) == 3
+
+
 def test_it_wants_a_tenant(agency):
     db.session().info["tenant"] = None
 

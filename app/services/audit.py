@@ -1,5 +1,7 @@
 """The audit trail: written in the transaction of the act, so that an act that can't be recorded does not happen."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,18 +43,35 @@ def record(act: str, subject: Any, *, by: Staff | Actor, at: datetime, **data: A
         raise RuntimeError(CHANGED_OUTSIDE)
     info = db.session().info
     of, agency_id = (subject, info["tenant"].agency_id) if isinstance(subject, Subject) else _subject(subject)
-    _RECORD(
-        agency_id=agency_id,
-        workspace_id=of.workspace_id,
-        at=at,
-        type=act,
-        actor_kind=actor.kind,
-        actor=actor.name,
-        address=info.get("address"),
-        subject_kind=of.kind,
-        subject=of.public_id,
-        data=data,
-    )
+    row = {
+        "agency_id": agency_id,
+        "workspace_id": of.workspace_id,
+        "at": at,
+        "type": act,
+        "actor_kind": actor.kind,
+        "actor": actor.name,
+        "address": info.get("address"),
+        "subject_kind": of.kind,
+        "subject": of.public_id,
+        "data": data,
+    }
+    if "audit" in info:
+        info["audit"].append(row)
+    else:
+        _RECORD(**row)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Write what is recorded meanwhile in one statement at the end, in the order of the acts. Within their transaction."""
+    info = db.session().info
+    rows = info["audit"] = []
+    try:
+        yield
+    finally:
+        del info["audit"]
+    if rows:
+        _RECORD.many(rows)
 
 
 @dataclass(frozen=True)

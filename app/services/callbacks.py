@@ -185,19 +185,25 @@ def _settle(flow: Row, app: App, grant: Grant) -> str:
             grants.hold(ending, grant, until=at, at=at)
             return _note_failure(ending, flows.NOTICES.get(grant.fault.code, Notice.PROVIDER), at=at)
         try:
-            connection = connections.store(flow, asked, app, grant, at=at)
+            with audit.together():
+                _connect(flow, asked, app, grant, at=at)
         except Narrower as narrower:
             return _hold_partial(flow, grant, narrower.missing, at=at, is_needed_more=True)
-        # point: connection.stored
-        by = Actor.client(asked.recipient)
-        other = grant.identity is not None and is_other_account(asked.expected_account, grant.identity)
-        connection_requests.fulfil(asked, connection, generation=flow.generation, at=at, by=by, other_account=other)
         # point: request.settled
         if asked.is_held:
             grants.replace_earlier(flow, at=at)
         flow_rows.DONE(flow=flow.id, came_to="connected", at=at)
         # point: flow.ended
         return "connected"
+
+
+def _connect(flow: Row, asked: Row, app: App, grant: Grant, *, at: datetime) -> None:
+    """Make the connection, and fulfil the request unless that is done. Raises Narrower."""
+    connection = connections.store(flow, asked, app, grant, at=at)
+    # point: connection.stored
+    by = Actor.client(asked.recipient)
+    other = grant.identity is not None and is_other_account(asked.expected_account, grant.identity)
+    connection_requests.fulfil(asked, connection, generation=flow.generation, at=at, by=by, other_account=other)
 
 
 def _is_wanted(asked: Row, flow: Row, app: App, grant: Grant) -> bool:
