@@ -1,6 +1,7 @@
 """A whole installation in processes of its own, as an operator runs it: migrated, with an agency, served, sending mail."""
 
 import contextlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ def installed(
     *,
     base_url: str = "",
     port: int,
+    is_migrated: bool = False,
 ) -> Iterator[Installation]:
     """Set up and serve an installation; `base_url` is where people reach it if that is not the port itself."""
     url = base_url or f"http://localhost:{port}"
@@ -72,7 +74,8 @@ def installed(
         GATEHOUSE_PROXY_HOPS="1" if base_url else "0",
         **apps.environ(),
     )
-    run_flask(env, "db", "upgrade")
+    if not is_migrated:
+        run_flask(env, "db", "upgrade")
     run_flask(
         env,
         *("agency", "create", "--name", "Northwind Studio"),
@@ -94,10 +97,18 @@ def installation(
     provider: Provider,
     request: pytest.FixtureRequest,
 ) -> Iterator[Installation]:
-    """An installation on an empty database of this kind, over plain http on loopback."""
+    """An installation on a database of this kind, over plain http on loopback; on SQLite a copy of one set up before."""
     with (
-        _empty_database(database_kind, tmp_path, request) as url,
-        installed(tmp_path / "instance", url, smtp, apps, provider, port=free_port()) as it,
+        _database(database_kind, tmp_path, request) as url,
+        installed(
+            tmp_path / "instance",
+            url,
+            smtp,
+            apps,
+            provider,
+            port=free_port(),
+            is_migrated=database_kind == "sqlite",
+        ) as it,
     ):
         yield it
 
@@ -117,8 +128,9 @@ def https_installation(
 
 
 @contextlib.contextmanager
-def _empty_database(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+def _database(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     if kind == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), folder / "gatehouse.sqlite3")
         yield f"sqlite:///{folder / 'gatehouse.sqlite3'}"
         return
     from tests.support.postgres import fresh_database
