@@ -35,6 +35,7 @@ from app.services import (
 )
 from app.services.audit import Actor
 from app.services.intake import Intake, required
+from app.services.intake_rows import Asked
 from app.services.oauth_clients import UsableClient
 from app.vault import seal
 
@@ -66,7 +67,8 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
     set up, its metadata can't be had or it asked for a pause, Sealed before anything is counted.
     """
     runtime.current().keys.require()
-    asked, actions = _asked(intake, request_id)
+    found = _found(intake, request_id)
+    asked = found.row
     app = scopes.app_of(asked)
     client = oauth_clients.for_app(intake.agency, app.key)
     at = clock.now()
@@ -81,7 +83,7 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
     fields = clean_fields(app, typed)
     _keep_pause(app, minutes)
     # point: flow.wanted
-    wanted = required(asked, actions)
+    wanted = required(found)
     if not at_once:
         end_reading()  # no transaction stays open while the provider's metadata is waited for
     try:
@@ -121,12 +123,13 @@ def _keep_pause(app: App, minutes: int) -> None:
         raise ProviderFailed(" ".join((_("%(app)s asked for a pause.", app=app.name), again)))
 
 
-def _asked(intake: Intake, request_id: str) -> tuple[Row, list[str]]:
-    """The request of the bundle, with the actions of its slot's nodes; NotFound, Conflict when it is settled."""
-    found = intake_rows.grouped(intake_rows.ONE(bundle=intake.bundle.id, named=request_id))
+def _found(intake: Intake, request_id: str) -> Asked:
+    """The request of the bundle; NotFound, Conflict when it is settled."""
+    bundle = intake.bundle.id
+    found = intake_rows.grouped(intake_rows.ONE(bundle=bundle, named=request_id), bundle=bundle)
     if not found:
         raise NotFound
-    if found[0][0].status not in (Status.PENDING, Status.DECLINED):
+    if found[0].row.status not in (Status.PENDING, Status.DECLINED):
         raise Conflict(_("This app is connected already."))
     return found[0]
 

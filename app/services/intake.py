@@ -24,6 +24,7 @@ from app.services import (
     scopes,
 )
 from app.services.audit import Actor
+from app.services.intake_rows import Asked
 from app.tenancy import across_tenants, acting_for
 
 OPENINGS = 30
@@ -152,27 +153,26 @@ def enter(id_hash: bytes, bundle_id: str, *, at: datetime) -> Intake | None:
 
 def cards(bundle: Row | Bundle) -> list[Card]:
     """The bundle's apps in the order they were asked, cancelled ones left out; the same few queries however many."""
-    rows = intake_rows.grouped(intake_rows.CARDS(bundle=bundle.id, recipient=bundle.recipient))
-    given = _given_by(bundle) if any(row.is_given for row, _actions in rows) else ()
-    return [_card(row, actions, given) for row, actions in rows]
+    found = intake_rows.CARDS(bundle=bundle.id, recipient=bundle.recipient)
+    given = _given_by(bundle) if any(row.is_given for row in found) else ()
+    return [_card(asked, given) for asked in intake_rows.grouped(found, bundle=bundle.id)]
 
 
-def _card(row: Row, actions: Sequence[str], given: Sequence[Row]) -> Card:
-    app = scopes.app_of(row)
-    needed = required(row, actions)
-    held = None if row.slot_connection_id is None else (row.slot_scopes if row.slot_client else needed)
+def _card(asked: Asked, given: Sequence[Row]) -> Card:
+    row, app = asked.row, scopes.app_of(asked.row)
+    needed = required(asked)
+    held = None if asked.held is None else (asked.held.scopes if asked.held.client else needed)
     new = protocol.missing(needed, held, app) if app.oauth2 and held is not None else ()
     permissions = scopes.permissions(app, needed, granted=row.granted_scopes, new=new)
     return Card(row, app, permissions, _offer(row.status, row.app_key, needed, given))
 
 
-def required(row: Row, actions: Sequence[str]) -> tuple[str, ...]:
-    """What `scopes.required` says, of a row of `CARDS` and the actions of its slot's nodes."""
-    app = scopes.app_of(row)
-    needed = row.sent_scopes if row.slot_id is None else app.scopes_for(actions)
-    by_slot = row.slot_connection_id is not None
-    held = (row.slot_scopes if row.slot_client else ()) if by_slot else (row.scopes if row.client else ())
-    return scopes.together(app, needed, held, row.extra_scopes)
+def required(asked: Asked) -> tuple[str, ...]:
+    """What `scopes.required` says."""
+    row, app = asked.row, scopes.app_of(asked.row)
+    needed = row.sent_scopes if row.slot_id is None else app.scopes_for(asked.actions)
+    by = asked.held or row
+    return scopes.together(app, needed, by.scopes if by.client else (), row.extra_scopes)
 
 
 def _given_by(bundle: Row | Bundle) -> Sequence[Row]:

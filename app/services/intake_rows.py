@@ -1,6 +1,7 @@
 """What every client's page reads and every opened link writes, as statements that are made once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, case, exists, false, func, or_, select, update
 from sqlalchemy.orm import aliased
@@ -81,7 +82,7 @@ ENTERED = Prepared(
     )
 )
 
-_of_slot, _earlier = aliased(Connection), aliased(Connection)
+_earlier = aliased(Connection)
 _is_open = or_(ConnectionRequest.status == Status.PENDING, ConnectionRequest.status == Status.DECLINED)
 _works = or_(_earlier.health == Health.PENDING, _earlier.health == Health.ACTIVE)
 _given = select(_earlier.id).where(
@@ -90,45 +91,49 @@ _given = select(_earlier.id).where(
     _earlier.owner_email == bindparam("recipient"),
     _works,
 )
-_card = (
+_asked = (
     select(
         ConnectionRequest.id,
         ConnectionRequest.public_id,
         ConnectionRequest.app_key,
         ConnectionRequest.status,
         ConnectionRequest.notice,
-        ConnectionRequest.note,
         ConnectionRequest.generation,
         ConnectionRequest.expected_account,
         ConnectionRequest.sent_scopes,
         ConnectionRequest.extra_scopes,
-        ConnectionRequest.granted_scopes,
         ConnectionRequest.typed_fields,
         ConnectionRequest.slot_id,
+        Connection.id.label("connection_id"),
+        Connection.scopes,
+        Connection.oauth_client.label("client"),
+        Slot.connection_id.label("slot_connection_id"),
+        Node.action_key,
+    )
+    .outerjoin(Connection, Connection.id == ConnectionRequest.connection_id)
+    .outerjoin(Slot, Slot.id == ConnectionRequest.slot_id)
+    .outerjoin(Node, Node.slot_id == Slot.id)
+    .where(ConnectionRequest.bundle_id == bindparam("bundle"))
+)
+ONE = Prepared(_asked.where(ConnectionRequest.public_id == bindparam("named")))
+CARDS = Prepared(
+    _asked.add_columns(
+        ConnectionRequest.note,
+        ConnectionRequest.granted_scopes,
         Workflow.name.label("workflow"),
         Slot.number,
         Connection.account,
-        Connection.scopes,
-        Connection.oauth_client.label("client"),
-        _of_slot.id.label("slot_connection_id"),
-        _of_slot.scopes.label("slot_scopes"),
-        _of_slot.oauth_client.label("slot_client"),
-        Node.action_key,
+        case((_is_open, exists(_given)), else_=false()).label("is_given"),
     )
     .join(Workflow, Workflow.id == ConnectionRequest.workflow_id)
-    .outerjoin(Connection, Connection.id == ConnectionRequest.connection_id)
-    .outerjoin(Slot, Slot.id == ConnectionRequest.slot_id)
-    .outerjoin(_of_slot, _of_slot.id == Slot.connection_id)
-    .outerjoin(Node, Node.slot_id == Slot.id)
+    .where(ConnectionRequest.status != Status.CANCELLED)
+)
+OF_SLOTS = Prepared(
+    select(Connection.id, Connection.scopes, Connection.oauth_client.label("client"))
+    .join(Slot, Slot.connection_id == Connection.id)
+    .join(ConnectionRequest, ConnectionRequest.slot_id == Slot.id)
     .where(ConnectionRequest.bundle_id == bindparam("bundle"))
-    .order_by(ConnectionRequest.id)
 )
-CARDS = Prepared(
-    _card.add_columns(case((_is_open, exists(_given)), else_=false()).label("is_given")).where(
-        ConnectionRequest.status != Status.CANCELLED
-    )
-)
-ONE = Prepared(_card.where(ConnectionRequest.public_id == bindparam("named")))
 
 GIVEN = Prepared(
     select(
@@ -153,11 +158,28 @@ GIVEN = Prepared(
 )
 
 
-def grouped(rows: Iterable[Row]) -> list[tuple[Row, list[str]]]:
-    """Each request once, with the actions of its slot's nodes, which stand one to a row."""
+class Asked(NamedTuple):
+    """A request, the actions of its slot's nodes, and the connection that its slot has."""
+
+    row: Row
+    actions: list[str]
+    held: Row | None
+
+
+def grouped(rows: Iterable[Row], *, bundle: int) -> list[Asked]:
+    """Each request of a bundle once, in the order they were asked; the nodes stand one to a row."""
     found: dict[int, tuple[Row, list[str]]] = {}
     for row in rows:
         _first, actions = found.setdefault(row.id, (row, []))
         if row.action_key is not None:
             actions.append(row.action_key)
-    return list(found.values())
+    held = _connections([row for row, _actions in found.values()], bundle)
+    return [Asked(row, actions, held.get(row.slot_connection_id)) for _id, (row, actions) in sorted(found.items())]
+
+
+def _connections(rows: Sequence[Row], bundle: int) -> dict[int, Row]:
+    """What the requests' slots are connected by, by id; it is looked for where that is not what the request brought."""
+    known = {row.connection_id: row for row in rows if row.connection_id is not None}
+    if all(row.slot_connection_id in known for row in rows if row.slot_connection_id is not None):
+        return known
+    return {each.id: each for each in OF_SLOTS(bundle=bundle)}
