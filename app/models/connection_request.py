@@ -8,7 +8,6 @@ from sqlalchemy.schema import ForeignKey
 from app.database import Model, enum_column, new_public_id
 from app.models.bundle import Bundle
 from app.models.connection import Connection
-from app.models.staff import Staff
 from app.models.workflow import Slot, Workflow
 from app.tenancy import InWorkspace
 
@@ -96,7 +95,6 @@ class ConnectionRequest(InWorkspace, Model):
     slot: Mapped[Slot | None] = relationship()
     bundle: Mapped[Bundle | None] = relationship()
     connection: Mapped[Connection | None] = relationship()
-    created_by: Mapped[Staff | None] = relationship()
 
     def is_expired(self, at: datetime) -> bool:
         """Whether its link lapsed before the client connected."""

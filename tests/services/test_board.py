@@ -3,11 +3,10 @@ from datetime import timedelta
 import pytest
 
 from app import clock as app_clock
-from app.database import transaction
 from app.models import Channel, Health, Source, Status
 from app.services import board, connection_requests, nodes, sending, slots, workflows
-from app.services.audit import SYSTEM
 from tests import factories
+from tests.services.settling import change, settle
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.statements import counted
 
@@ -18,11 +17,6 @@ SLACK_SCOPES = ["chat:write", "channels:read"]
 pytestmark = pytest.mark.both_databases
 
 
-@pytest.fixture
-def workflow(workspace, owner):
-    return factories.make_workflow(workspace, owner, *STEPS)
-
-
 def seen(workflow, **page):
     return board.view(workflow, at=app_clock.now(), **page)
 
@@ -30,17 +24,6 @@ def seen(workflow, **page):
 def card(workflow, asked):
     found = [each for group in seen(workflow).groups for each in group.cards if each.asked.id == asked.id]
     return found[0] if found else None
-
-
-def settle(asked, connection):
-    with transaction():
-        assert connection_requests.fulfil(asked, connection, generation=asked.generation, at=app_clock.now(), by=SYSTEM)
-
-
-def change(row, **values):
-    with transaction():
-        for name, value in values.items():
-            setattr(row, name, value)
 
 
 def test_view_groups_by_recipient_the_latest_asked_first(workflow, owner):

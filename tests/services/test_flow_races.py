@@ -7,11 +7,11 @@ from sqlalchemy import select
 
 from app.errors import Conflict
 from app.extensions import db
-from app.models import Connection, Flow, FlowStatus, OutboxItem, Source, Status
+from app.models import FlowStatus, OutboxItem, Source, Status
 from app.services import callbacks, connection_requests, flows, nodes, sending, slots, workflows, workspaces
 from tests import factories
 from tests.support import browsing, shared_app
-from tests.support.browsing import Browser
+from tests.support.browsing import Browser, connections, the_flow
 from tests.support.elsewhere import elsewhere
 from tests.support.rows import rows_of
 
@@ -20,29 +20,6 @@ agency, app, config, stranger = shared_app.fixtures
 stub = browsing.stub
 
 SAM = "sam@cobalt-it.example"
-
-
-@pytest.fixture
-def sent(workflow, owner):
-    """Slack and HubSpot, sent to Priya."""
-    return factories.make_sent(workflow, owner)
-
-
-@pytest.fixture
-def browser(sent):
-    browser = Browser()
-    assert browser.open(sent[0].bundle).bundle
-    return browser
-
-
-def the_flow():
-    db.session.rollback()
-    return db.session.scalars(select(Flow).order_by(Flow.id.desc())).first()
-
-
-def connections():
-    db.session.rollback()
-    return db.session.scalars(select(Connection).order_by(Connection.id)).all()
 
 
 class Overtaking:

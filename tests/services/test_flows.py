@@ -8,43 +8,20 @@ from sqlalchemy import select
 from app.database import transaction
 from app.errors import Conflict, ProviderFailed, Refused
 from app.extensions import db
-from app.models import AuditEvent, Connection, Flow, FlowStatus, Health, Notice, OutboxItem, Secret, Status
+from app.models import AuditEvent, Flow, FlowStatus, Health, Notice, OutboxItem, Secret, Status
 from app.oauth.answers import TokenError
 from app.oauth.faults import Fault
 from app.services import callbacks, connection_requests, flows, intake, nodes, secrets, sending
 from app.services.audit import SYSTEM
 from tests import factories
 from tests.support import browsing, shared_app
-from tests.support.browsing import Browser
+from tests.support.browsing import Browser, connections, the_flow
 from tests.support.rows import rows_of
 
 agency, app, config, stranger = shared_app.fixtures
 stub = browsing.stub
 
 SAM = "sam@cobalt-it.example"
-
-
-@pytest.fixture
-def sent(workflow, owner):
-    """Slack and HubSpot, sent to Priya."""
-    return factories.make_sent(workflow, owner)
-
-
-@pytest.fixture
-def browser(sent):
-    browser = Browser()
-    assert browser.open(sent[0].bundle).bundle
-    return browser
-
-
-def the_flow():
-    db.session.rollback()
-    return db.session.scalars(select(Flow).order_by(Flow.id.desc())).first()
-
-
-def connections():
-    db.session.rollback()
-    return db.session.scalars(select(Connection).order_by(Connection.id)).all()
 
 
 # ── Starting ────────────────────────────────────────────────────────────────

@@ -23,18 +23,6 @@ stub = browsing.stub
 PRIYA, SAM = "priya.nair@harbordental.example", "sam@cobalt-it.example"
 
 
-@pytest.fixture
-def sent(workflow, owner):
-    return factories.make_sent(workflow, owner)
-
-
-@pytest.fixture
-def browser(sent):
-    browser = Browser()
-    assert browser.open(sent[0].bundle).bundle
-    return browser
-
-
 # ── Opening ─────────────────────────────────────────────────────────────────
 
 

@@ -1,12 +1,11 @@
 import pytest
 
 from app import clock as app_clock
-from app.database import transaction
 from app.models import Health, Source
 from app.services import connection_requests, node_views, nodes, sending, slots, workflows
-from app.services.audit import SYSTEM
 from app.services.node_views import Stage, Unfit
 from tests import factories
+from tests.services.settling import change, settle
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.statements import counted
 
@@ -14,22 +13,6 @@ STEPS = (("slack", "send_channel_message"), ("hubspot", "create_contact"))
 SLACK_SCOPES = ["chat:write", "channels:read"]
 
 pytestmark = pytest.mark.both_databases
-
-
-@pytest.fixture
-def workflow(workspace, owner):
-    return factories.make_workflow(workspace, owner, *STEPS)
-
-
-def settle(asked, connection):
-    with transaction():
-        assert connection_requests.fulfil(asked, connection, generation=asked.generation, at=app_clock.now(), by=SYSTEM)
-
-
-def change(row, **values):
-    with transaction():
-        for name, value in values.items():
-            setattr(row, name, value)
 
 
 def seen(workflow, agency):

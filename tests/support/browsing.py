@@ -2,16 +2,17 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy import select
 
 from app import clock
 from app.extensions import db
-from app.models import Bundle, ConnectionRequest
+from app.models import Bundle, Connection, ConnectionRequest, Flow
 from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.services import callbacks, flows, intake, link_tokens
@@ -92,3 +93,15 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> StubbedProvider:
     monkeypatch.setattr(callbacks, "exchange", provider.exchange)
     monkeypatch.setattr(callbacks, "identify", provider.identify)
     return provider
+
+
+def the_flow() -> Flow | None:
+    """The last that was begun."""
+    db.session.rollback()
+    return db.session.scalars(select(Flow).order_by(Flow.id.desc())).first()
+
+
+def connections() -> Sequence[Connection]:
+    """All that there are, the oldest first."""
+    db.session.rollback()
+    return db.session.scalars(select(Connection).order_by(Connection.id)).all()
