@@ -267,7 +267,7 @@ def test_row_27_the_database_holds_it(workspace):
 
 # ── Row 29 ──────────────────────────────────────────────────────────────────
 
-# What overtakes the callback, and who wins; `tests/services/test_flow_races.py` has the whole table.
+# What overtakes the callback, and who wins; `tests/faults/twice/test_racing.py` has the whole table.
 RACES = {"cancel": "staff", "change_recipient": "staff", "resend": "callback", "expire": "callback"}
 
 
