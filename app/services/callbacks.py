@@ -212,10 +212,9 @@ def _is_wanted(asked: Row, flow: Row, app: App, grant: Grant) -> bool:
         return False
     if asked.status is not Status.FULFILLED:
         return asked.status in (Status.PENDING, Status.DECLINED)
-    identity = grant.identity
-    if asked.issuer is None or identity is None or protocol.missing(flow.scopes, grant.scopes, app):
+    if asked.known is None or protocol.missing(flow.scopes, grant.scopes, app):
         return False
-    return bool((asked.issuer, asked.external_id) == (identity.issuer, identity.id))
+    return bool(asked.known == asked.connection_id)
 
 
 def is_other_account(expected: str, identity: Identity) -> bool:

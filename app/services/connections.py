@@ -43,7 +43,7 @@ class Grant:
 
 
 def sought(app: App, identity: Identity | None) -> dict[str, str | None]:
-    """What `flow_rows.ASKED` looks for: whether the workspace has a connection of this account, or of its name."""
+    """What `flow_rows.ASKED` looks for: the connection that the workspace has of this account, and one of its name."""
     if identity is None:
         return {"app": app.key, "by": None, "named": None, "name": None}
     return {"app": app.key, "by": identity.issuer, "named": identity.id, "name": _key(identity.label or app.name)}
@@ -58,7 +58,7 @@ def store(flow: Row, asked: Row, app: App, grant: Grant, *, at: datetime) -> Con
     if identity is None:
         raise ValueError("A grant whose account is not known makes no connection.")
     account = {"app": flow.app_key, "by": identity.issuer, "named": identity.id}
-    known = _OF_ACCOUNT(workspace=flow.workspace_id, **account).scalar() if asked.is_known else None
+    known = _OF_ACCOUNT(workspace=flow.workspace_id, **account).scalar() if asked.known else None
     # point: connection.found
     brought = {
         "health": Health.ACTIVE,  # the identity is proof

@@ -84,14 +84,11 @@ ASKED = Prepared(
         ConnectionRequest.generation,
         ConnectionRequest.recipient,
         ConnectionRequest.expected_account,
-        Connection.issuer,
-        Connection.external_id,
-        exists(select(_account.id).where(*_is_its_account)).label("is_known"),
+        ConnectionRequest.connection_id,
+        select(_account.id).where(*_is_its_account).scalar_subquery().label("known"),
         exists(select(_namesake.id).where(*_has_its_name)).label("is_named"),
         exists(select(_earlier.id).where(*_is_held)).label("is_held"),
-    )
-    .outerjoin(Connection, Connection.id == ConnectionRequest.connection_id)
-    .where(ConnectionRequest.id == bindparam("asked"))
+    ).where(ConnectionRequest.id == bindparam("asked"))
 )
 
 HELD = Prepared(
