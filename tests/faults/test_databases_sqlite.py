@@ -20,7 +20,7 @@ IMPATIENT = Change("app.database", "busy_timeout=20000", "busy_timeout=0")
 IMMEDIATE = Change("app.database", BEGINS, '"BEGIN IMMEDIATE"')
 VIEW = 'template = "panel/people/_list.html" if is_htmx() else "panel/people/index.html"'
 PAGES = ("/panel/workspaces", "/panel/account", "/panel/apps")
-PATIENCE = 1.0  # seconds that a page may take while somebody else holds the file
+PATIENCE = 2.0  # seconds that a page may take while somebody else holds the file
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_exchange_mixes_up_no_flows_of_many_threads(provider):
 
     def one(number: int) -> bool:
         if number < 8:
-            start.wait(5)
+            start.wait(60)
         flow = begin(app, CLIENT, redirect_uri=REDIRECT, scopes=(), fields={})
         token = exchange(
             app,

@@ -60,7 +60,7 @@ def test_a_client_is_made_once_by_two_at_a_time(app, agency, owner, act):
         with app.app_context(), acting_for(agency_id):
             by = db.session.get_one(Staff, owner_id)
             ours = by.agency
-            ready.wait(10)
+            ready.wait(60)
             made.append((act(ours, by) if act is configured else act(ours, "notion", by=by)).public_id)
 
     threads = [threading.Thread(target=draft) for _ in range(2)]

@@ -97,7 +97,7 @@ def test_four_at_once_make_one_agency(app):
 
     def make(number):
         with app.app_context():
-            ready.wait(10)
+            ready.wait(60)
             try:
                 setup.create(replace(GIVEN, owner_email=f"maya{number}@northwind.example"))
                 answers.append("made")

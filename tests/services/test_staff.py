@@ -157,7 +157,7 @@ def test_two_owners_who_unmake_each_other_at_once_leave_one(app, agency, owner):
         with app.app_context(), acting_for(agency_id):
             by, victim = db.session.get_one(Staff, by_id), db.session.get_one(Staff, other_id)
             own_agency, key = by.agency, victim.public_id
-            ready.wait(10)
+            ready.wait(60)
             try:
                 staff.disable(own_agency, key, by=by)
                 answers.append("done")

@@ -67,7 +67,7 @@ class Inbox:
         with self._changed:
             self._messages.clear()
 
-    def wait_for(self, n: int = 1, timeout: float = 10, *, quiet: float = 0) -> list[Received]:
+    def wait_for(self, n: int = 1, timeout: float = 30, *, quiet: float = 0) -> list[Received]:
         """Wait for exactly `n` messages, and that for `quiet` seconds no other comes; returns them, or fails."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._messages) >= n, timeout)

@@ -46,7 +46,7 @@ def running(
     *,
     ready: Callable[[], bool],
     env: Mapping[str, str] | None = None,
-    timeout: float = 30,
+    timeout: float = 60,
     stop_with: signal.Signals = signal.SIGTERM,
     as_nobody: bool = False,
 ) -> Iterator[Running]:

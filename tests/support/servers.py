@@ -75,7 +75,7 @@ def answers(url: str) -> bool:
     return True
 
 
-def wait_until(holds: Callable[[], bool], *, timeout: float = 10, every: float = 0.02) -> None:
+def wait_until(holds: Callable[[], bool], *, timeout: float = 30, every: float = 0.02) -> None:
     """Wait for something to hold; raises AssertionError after `timeout` real seconds, whatever the moved clock says."""
     pause = threading.Event()
     for _ in range(int(timeout / every)):
