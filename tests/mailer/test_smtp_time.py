@@ -46,7 +46,7 @@ def test_deliver_does_not_wait_for_a_server_that_hangs(smtp, at, error, ambiguou
 
 
 def test_deliver_has_its_time_in_all_although_the_kept_connection_hangs_first(smtp):
-    with connection(smtp, patience=0.5, limit=1) as carrier:
+    with connection(smtp, patience=1, limit=2) as carrier:
         deliver(carrier)
         smtp.fault("MAIL", HANG, times=1)
         smtp.fault("MAIL", "trickle")
@@ -54,7 +54,7 @@ def test_deliver_has_its_time_in_all_although_the_kept_connection_hangs_first(sm
         with pytest.raises(Failed, match="timeout"):
             deliver(carrier)
 
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 3
     assert smtp.connections == 2
 
 
