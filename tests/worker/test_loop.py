@@ -67,6 +67,22 @@ def started(app):
         assert worker.stop(60)
 
 
+class Held:
+    """Work that goes on once it is let."""
+
+    def __init__(self):
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def do(self, _item):
+        self.begun.set()
+        self.go_on.wait(60)
+
+
+@pytest.fixture
+def held():
+    return Held()
+
+
 def wait_for(true, timeout=60):
     deadline = time.monotonic() + timeout
     while not true():
@@ -137,51 +153,33 @@ def test_a_slow_kind_does_not_hinder_another(put, states, started):
     go_on.set()
 
 
-def test_stop_finishes_what_is_in_hand_and_gives_back_the_rest(put, states, started):
-    begun, go_on = threading.Event(), threading.Event()
-
-    def do(_item):
-        begun.set()
-        go_on.wait(60)
-
+def test_stop_finishes_what_is_in_hand_and_gives_back_the_rest(put, states, started, held):
     put("a", "b", "c")
-    worker = started(handler(do))
-    begun.wait(60)
-    threading.Timer(0.2, go_on.set).start()
+    worker = started(handler(held.do))
+    held.begun.wait(60)
+    threading.Timer(0.2, held.go_on.set).start()
 
     assert worker.stop(60)
 
     assert states() == {"a": "done", "b": "queued", "c": "queued"}
 
 
-def test_stop_does_not_wait_longer_than_its_grace(put, started):
-    begun, go_on = threading.Event(), threading.Event()
-
-    def do(_item):
-        begun.set()
-        go_on.wait(60)
-
+def test_stop_does_not_wait_longer_than_its_grace(put, started, held):
     put("a")
-    worker = started(handler(do))
-    begun.wait(60)
+    worker = started(handler(held.do))
+    held.begun.wait(60)
     before = time.monotonic()
 
     assert not worker.stop(0.2)
 
     assert time.monotonic() - before < 10
-    go_on.set()
+    held.go_on.set()
 
 
-def test_the_time_for_stopping_counts_from_when_it_was_asked(put, started):
-    begun, go_on = threading.Event(), threading.Event()
-
-    def do(_item):
-        begun.set()
-        go_on.wait(60)
-
+def test_the_time_for_stopping_counts_from_when_it_was_asked(put, started, held):
     put("a")
-    worker = started(handler(do))
-    begun.wait(60)
+    worker = started(handler(held.do))
+    held.begun.wait(60)
     worker.ask_to_stop()
     worker._asked -= 30  # so long ago
     before = time.monotonic()
@@ -189,7 +187,7 @@ def test_the_time_for_stopping_counts_from_when_it_was_asked(put, started):
     assert not worker.stop(30.1)
 
     assert time.monotonic() - before < 10
-    go_on.set()
+    held.go_on.set()
 
 
 def test_an_idle_worker_writes_nothing_and_asks_little(app, started, monkeypatch):
