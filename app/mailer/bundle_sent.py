@@ -9,7 +9,6 @@ from functools import lru_cache
 import css_inline
 from babel import dates
 from flask import current_app, g
-from markupsafe import escape
 
 from app import links, runtime
 from app.database import new_public_id
@@ -80,7 +79,7 @@ class Content:
 def compose(bundle: Outgoing, *, at: datetime) -> Message:
     """The message for a bundle as it stands now; raises BadHeader where a name or address can't be written in one."""
     config = runtime.current().config
-    subject, text, html = _worded(bundle)
+    subject, text, html = _drawn(_content(bundle), bundle.locale, bundle.timezone)
     letter = Letter(
         message_id=f"<{new_public_id()}@{host_name(config)}>",
         at=at,
@@ -92,18 +91,13 @@ def compose(bundle: Outgoing, *, at: datetime) -> Message:
         text=text,
         html=html,
         images={"logo": branding.logo_of(bundle.logo_digest)} if bundle.logo_digest else {},
+        own={RECIPIENT: bundle.recipient, URL: _url(bundle)},
     )
     return Message(letter)
 
 
-def _worded(bundle: Outgoing) -> tuple[str, str, str]:
-    """Subject, text and HTML. What they have in common with the mails to others is drawn once for all of them."""
-    by_link = bundle.channel is Channel.LINK
-    url = links.intake_url(link_tokens.of(bundle)) if by_link else links.portal_url()
-    subject, text, html = _drawn(_content(bundle), bundle.locale, bundle.timezone)
-    for mark, value in ((RECIPIENT, bundle.recipient), (URL, url)):
-        text, html = text.replace(mark, value), html.replace(mark, escape(value))
-    return subject, text, html
+def _url(bundle: Outgoing) -> str:
+    return links.intake_url(link_tokens.of(bundle)) if bundle.channel is Channel.LINK else links.portal_url()
 
 
 def _content(bundle: Outgoing) -> Content:

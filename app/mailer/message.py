@@ -5,7 +5,7 @@ import binascii
 import re
 import secrets
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email import message_from_bytes, policy
@@ -13,8 +13,11 @@ from email.header import Header
 from email.message import EmailMessage
 from email.utils import format_datetime, formataddr
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 
 import flask_mail
+from markupsafe import escape
 
 MOST = 400  # characters in a header of ours
 ATOM, LABEL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", r"[A-Za-z0-9-]+"
@@ -28,7 +31,10 @@ class BadHeader(flask_mail.BadHeaderError):
 
 @dataclass(frozen=True)
 class Letter:
-    """What a message is made of. `images` are shown inside the HTML, as `cid:<name>`, and are PNG."""
+    """What a message is made of. `images` are shown inside the HTML, as `cid:<name>`, and are PNG.
+
+    `own` stands in the text and in the HTML wherever its marks do: the rest is encoded once for all letters alike.
+    """
 
     message_id: str
     at: datetime
@@ -40,6 +46,13 @@ class Letter:
     text: str
     html: str
     images: Mapping[str, bytes] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
+
+    def filled(self, text: str, written: Callable[[str], str] = str) -> str:
+        """The text with what is this letter's own."""
+        for mark, value in self.own.items():
+            text = text.replace(mark, written(value))
+        return text
 
 
 class Message(flask_mail.Message):
@@ -48,7 +61,8 @@ class Message(flask_mail.Message):
     def __init__(self, letter: Letter) -> None:
         # Not by Flask-Mail's own way, which has DNS asked what this host is called, for an id that nobody needs.
         self.letter = letter
-        self.subject, self.body, self.alts = _line(letter.subject), letter.text, {"html": letter.html}
+        self.subject, self.body = _line(letter.subject), letter.filled(letter.text)
+        self.alts = {"html": letter.filled(letter.html, escape)}
         self.recipients, self.cc, self.bcc = [bare_address(letter.recipient)], [], []
         self.sender, self.reply_to = bare_address(letter.sender), bare_address(letter.reply_to)
         self.date, self.msgId = letter.at.timestamp(), _line(letter.message_id)
@@ -68,12 +82,22 @@ class Message(flask_mail.Message):
             "Auto-Submitted": "auto-generated",  # RFC 3834, section 5
             "MIME-Version": "1.0",
         }
-        page = _text("html", self.letter.html)
+        page = self._text("html", self.letter.html, escape)
         if self.letter.images:
             page = _multipart("related", page, *(_image(*each) for each in self.letter.images.items()))
-        body = _multipart("alternative", _text("plain", self.letter.text), page)
+        body = _multipart("alternative", self._text("plain", self.letter.text, str), page)
         lines = "".join(f"{name}: {value}\n" for name, value in headers.items())
         return lines.replace("\n", "\r\n").encode("ascii") + body
+
+    def _text(self, kind: str, text: str, written: Callable[[str], str]) -> bytes:
+        """A part of text: its lines end in CRLF and are short whatever they hold."""
+        head = f'Content-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
+        pieces = _pieces(text, tuple(self.letter.own))
+        lines = (
+            piece if isinstance(piece, bytes) else _quoted(self.letter.filled(piece, written).encode())
+            for piece in pieces
+        )
+        return head.encode("ascii") + b"".join(lines)
 
     def _message(self) -> EmailMessage:  # type: ignore[override]
         return message_from_bytes(self.as_bytes(), policy=policy.SMTP)
@@ -83,11 +107,19 @@ class Message(flask_mail.Message):
         return False
 
 
-def _text(kind: str, text: str) -> bytes:
-    """A part of text, quoted-printable (RFC 2045, section 6.7): lines end in CRLF and are short whatever they hold."""
-    lines = b"\r\n".join(text.encode().splitlines()) + b"\r\n"
-    head = f'Content-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
-    return head.encode("ascii") + binascii.b2a_qp(lines)
+@lru_cache(maxsize=128)
+def _pieces(text: str, marks: tuple[str, ...]) -> Sequence[bytes | str]:
+    """The text's lines: encoded already where no mark stands in them."""
+    lines = text.encode().splitlines() or [b""]
+    marked = [any(mark.encode() in line for mark in marks) for line in lines]
+    grouped = groupby(zip(lines, marked, strict=True), key=itemgetter(1))
+    pieces = [(has, b"".join(line + b"\r\n" for line, _ in group)) for has, group in grouped]
+    return tuple(piece.decode() if has else _quoted(piece) for has, piece in pieces)
+
+
+def _quoted(text: bytes) -> bytes:
+    """Lines as quoted-printable (RFC 2045, section 6.7)."""
+    return binascii.b2a_qp(b"".join(line + b"\r\n" for line in text.splitlines()))
 
 
 def _image(name: str, content: bytes) -> bytes:
