@@ -1,10 +1,11 @@
 """Flask-Mail's connection, hardened: verified certificates, no fallback to clear text, an end to every wait."""
 
+import copy
 import re
 import smtplib
 import ssl
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeGuard
@@ -46,6 +47,8 @@ class Connection(flask_mail.Connection):
         super().__init__(mail)
         self.host: Wire | None = None
         self._between = False  # the mail before is over, as the server said
+        self.serves = False  # the server has taken the sender of the mail at hand, and so lets us give it mail
+        self._beside: list[Connection] = []
         self._server, self._name = server, name
         # Reading every certificate that the system trusts takes as long as many mails.
         self._context = None if server.tls == "none" else ssl.create_default_context(cafile=cafile)
@@ -57,12 +60,14 @@ class Connection(flask_mail.Connection):
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        for other in self._beside:
+            other.__exit__(None, None, None)
         if self.host:
             with suppress(smtplib.SMTPException, OSError):
                 self.host.allow(2)  # all has been said: nobody waits long for a goodbye
                 # point: smtp.quitting
                 self.host.quit()
-        self._hang_up()
+        self.hang_up()
 
     def send(self, message: flask_mail.Message, envelope_from: Any = None) -> None:
         """Send a message of Flask-Mail's to its one recipient."""
@@ -76,26 +81,50 @@ class Connection(flask_mail.Connection):
 
         Raises Failed, which says whether another try can help and whether the mail may have gone all the same.
         """
+        for _ in self.course(sender, recipient, content, waiting):
+            pass
+
+    def course(
+        self, sender: str, recipient: str, content: Callable[[], bytes], waiting: Callable[[], None]
+    ) -> Iterator[bool]:
+        """What `deliver` does, step by step: yields true before it calls `content`, false while an answer is to come.
+
+        Who does not follow it to its end between an answer and the next has to `hang_up`.
+        """
         try:
             # point: smtp.connecting
-            host, answer = self._begun(sender, waiting)
-            _expect(answer, (250,), "sender", final=False)
+            host = yield from self._begun(sender, waiting)
             with _naming("dropped"):
-                _expect(host.address(recipient), (250, 251), "refused")
+                host.address(recipient)
+                yield False
+                _expect(host.getreply(), (250, 251), "refused")
             # point: smtp.agreed
+            yield True
             message = content()
             # point: smtp.transmitting
             with _naming("dropped"):
-                _expect(host.docmd("DATA"), (354,), "rejected")
+                host.putcmd("DATA")
+                yield False
+                _expect(host.getreply(), (354,), "rejected")
             # point: smtp.data
             with _naming("dropped", ambiguous=True):
-                _expect(host.hand_over(message), range(200, 300), "rejected", ambiguous=True)
+                host.hand_over(message)
+                yield False
+                _expect(host.getreply(), range(200, 300), "rejected", ambiguous=True)
             self._between = True
             # point: smtp.accepted
         except Failed as failure:
             if failure.error in BROKEN:
-                self._hang_up()
+                self.hang_up()
             raise
+
+    def beside(self, count: int) -> "list[Connection]":
+        """Give so many connections to the same server, of which the first is this one."""
+        while len(self._beside) < count - 1:
+            other = copy.copy(self)  # with the certificates as they were read
+            vars(other).update(host=None, _between=False, _beside=[])
+            self._beside.append(other)
+        return [self, *self._beside[: count - 1]]
 
     def configure_host(self) -> Wire:
         """A connection up to where mail can be given: encrypted, verified, signed in."""
@@ -116,30 +145,42 @@ class Connection(flask_mail.Connection):
             raise
         return host
 
-    def _begun(self, sender: str, waiting: Callable[[], None]) -> tuple[Wire, tuple[int, bytes]]:
-        """A connection that was told the sender, and what it said: the one that was kept, if it is still there."""
+    def _begun(self, sender: str, waiting: Callable[[], None]) -> Generator[bool, None, Wire]:
+        """A connection that agreed to the sender: the one that was kept, if it is still there."""
         self._until = time.monotonic() + self._limit
-        if self.host:
-            self.host.waiting = waiting
-            self.host.allow(min(KEPT, self._limit / 2))
+        self.serves = False
+        host, answer = self.host, None
+        if host:
+            host.waiting = waiting
+            host.allow(min(KEPT, self._limit / 2))
             with suppress(Failed), _naming("dropped"):
-                answer = self._renewed(self.host, sender)
-                self.host.allow(self._left())
-                return self.host, answer
-            self._hang_up()
-        waiting()
-        host = self._ready()
-        # point: smtp.ready
-        host.waiting = waiting
-        with _naming("dropped"):
-            return host, host.begin(sender)
+                answer = yield from self._renewed(host, sender)
+        if host and answer:
+            host.allow(self._left())
+        else:
+            self.hang_up()
+            waiting()
+            host = self._ready()
+            # point: smtp.ready
+            host.waiting = waiting
+            with _naming("dropped"):
+                host.begin(sender)
+                yield False
+                answer = host.getreply()
+        _expect(answer, (250,), "sender", final=False)
+        self.serves = True
+        return host
 
-    def _renewed(self, host: Wire, sender: str) -> tuple[int, bytes]:
+    def _renewed(self, host: Wire, sender: str) -> Generator[bool, None, tuple[int, bytes]]:
         """Begin another mail; raises Failed where the server leaves, or keeps something of the mail before."""
         if not self._between:
-            _expect(host.rset(), (250,), "dropped")
+            host.putcmd("RSET")
+            yield False
+            _expect(host.getreply(), (250,), "dropped")
         self._between = False
-        answer = host.begin(sender)
+        host.begin(sender)
+        yield False
+        answer = host.getreply()
         if answer[0] == LEAVING:
             raise Failed("dropped")
         return answer
@@ -149,11 +190,29 @@ class Connection(flask_mail.Connection):
         self._between = False
         return self.host
 
+    def left(self) -> float:
+        """How long the next answer may take; zero when the time is over."""
+        with suppress(TimeoutError):
+            return self.host.left() if self.host else 0.0
+        return 0.0
+
+    def prolong(self, seconds: float) -> None:
+        """Give the mail at hand so much more time: that long we were busy with something else."""
+        self._until += seconds
+        if self.host:
+            self.host.prolong(seconds)
+
+    def give_up(self) -> None:
+        """Have what is waited for fail at once."""
+        if self.host:
+            self.host.allow(0)
+
     def _left(self) -> float:
         """What is left of the time for this mail."""
         return self._until - time.monotonic()
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Leave without a word."""
         if self.host:
             self.host.close()
         self.host = None

@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.config import SmtpServer
@@ -46,6 +46,10 @@ class Wire(smtplib.SMTP):
     def allow(self, seconds: float) -> None:
         """Begin a new piece of work that must end within so many seconds."""
         self._deadline = time.monotonic() + seconds
+
+    def prolong(self, seconds: float) -> None:
+        """Let it end so much later: that long we were busy with something else."""
+        self._deadline += seconds
 
     def left(self) -> float:
         """How long the next step may take; raises TimeoutError when the time for all of it is over."""
@@ -87,7 +91,7 @@ class Wire(smtplib.SMTP):
     def _receive(self, buffer: Any) -> int:
         if self.sock is None:
             raise ConnectionAbortedError
-        if self.waiting is not nothing and not self._is_prompt(self.sock):
+        if self.waiting is not nothing and not self._is_prompt():
             self.waiting()
         self.sock.settimeout(self.left())
         received = self.sock.recv_into(buffer)
@@ -96,13 +100,9 @@ class Wire(smtplib.SMTP):
             raise ConnectionAbortedError
         return received
 
-    def _is_prompt(self, sock: socket.socket) -> bool:
+    def _is_prompt(self) -> bool:
         """Whether something comes before one could call it a wait."""
-        if isinstance(sock, ssl.SSLSocket) and sock.pending():
-            return True
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        return bool(poll.poll(1000 * min(LULL, self.left())))
+        return bool(answered([self], within=min(LULL, self.left())))
 
     def encrypt(self) -> None:
         """STARTTLS (RFC 3207), verified; raises where the server does not offer it."""
@@ -111,20 +111,37 @@ class Wire(smtplib.SMTP):
         self.starttls(context=self._context)
         self.ehlo_or_helo_if_needed()
 
-    def begin(self, sender: str) -> tuple[int, bytes]:
-        """Say whom a mail is from: a bare address, which needs no quoting."""
-        return self.docmd("MAIL", f"FROM:<{sender}>")
+    def begin(self, sender: str) -> None:
+        """Say whom a mail is from: a bare address, which needs no quoting. As after each of these, a reply comes."""
+        self.putcmd("MAIL", f"FROM:<{sender}>")
 
-    def address(self, recipient: str) -> tuple[int, bytes]:
+    def address(self, recipient: str) -> None:
         """Say whom it is to: a bare address too."""
-        return self.docmd("RCPT", f"TO:<{recipient}>")
+        self.putcmd("RCPT", f"TO:<{recipient}>")
 
-    def hand_over(self, message: bytes) -> tuple[int, bytes]:
-        """Send the message itself, after 354, and return what the server says to it (RFC 5321, section 4.1.1.4)."""
+    def hand_over(self, message: bytes) -> None:
+        """Send the message itself, after 354 (RFC 5321, section 4.1.1.4)."""
         body = re.sub(rb"(?m)^\.", b"..", message) if message.startswith(b".") or b"\n." in message else message
         self.send(body + (b"" if body.endswith(b"\r\n") else b"\r\n") + b".\r\n")
         # point: smtp.sent
-        return self.getreply()
+
+
+def answered(wires: Sequence[Wire], *, within: float) -> list[Wire]:
+    """Those of them of which something can be read, or that broke, as soon as there is one."""
+    if there := [wire for wire in wires if _is_pending(wire.sock)]:
+        return there
+    poll, waits = select.poll(), {}
+    for wire in wires:
+        if wire.sock is None:
+            return [wire]
+        waits[wire.sock.fileno()] = wire
+        poll.register(wire.sock, select.POLLIN)
+    return [waits[number] for number, _ in poll.poll(1000 * max(0.0, within))]
+
+
+def _is_pending(sock: socket.socket | None) -> bool:
+    """Whether something is here already that no poll would show."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
 
 
 class _Reader(io.RawIOBase):

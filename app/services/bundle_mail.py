@@ -1,6 +1,7 @@
 """The one mail of a bundle's epoch: whether it may go, what happens as it goes, and what it tells."""
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -64,13 +65,32 @@ def begin(item: Claimed, *, at: datetime) -> Outgoing:
     if item.started:
         return _current(item, at=at)
     with transaction():
-        outgoing.start_clock(item.payload["bundle"], epoch=item.payload["epoch"], at=at)
+        outgoing.start_clocks({item.payload["bundle"]: item.payload["epoch"]}, at=at)
         # point: clock.started
         bundle = _current(item, at=at)  # as it is now that nobody else can change it
-        for cap in _caps(bundle):
-            if not counters.hit(cap.key, at=at, window=cap.window, limit=cap.limit):
-                raise cap.postponed(at)
+        _count([bundle], at=at)
     return bundle
+
+
+def begin_all(items: Sequence[Claimed], *, at: datetime) -> list[Outgoing]:
+    """What `begin` does, for mails of one agency of which none has left: for all of them, or raises what hinders one."""
+    with transaction():
+        outgoing.start_clocks({item.payload["bundle"]: item.payload["epoch"] for item in items}, at=at)
+        now = outgoing.read_all([item.payload["bundle"] for item in items])
+        bundles = [_checked(item, now.get(item.payload["bundle"]), at=at) for item in items]
+        _count(bundles, at=at)
+    return bundles
+
+
+def _count(bundles: Sequence[Outgoing], *, at: datetime) -> None:
+    """Count their mails under every cap; raises Postponed, for the whole transaction to go, where one is spent."""
+    caps = [cap for bundle in bundles for cap in _caps(bundle)]
+    times = Counter(cap.key for cap in caps)
+    hits = {cap.key: counters.Hits(cap.key, cap.window, cap.limit, times[cap.key]) for cap in caps}
+    spent = counters.hit_all(hits.values(), at=at)
+    for cap in caps:
+        if cap.key in spent:
+            raise cap.postponed(at)
 
 
 def asked(bundle: Outgoing) -> tuple[Asked, ...]:
@@ -104,6 +124,18 @@ def transmit(item: Claimed, bundle: Outgoing, message: bytes, message_id: str, *
     """Say that these very bytes are about to leave, and seal them: another try sends the same. LeaseLost."""
     blob = seal(runtime.current().keyring, message, _place(item, bundle))
     claims.start(item, at=at, message=blob, message_id=message_id)
+
+
+def transmit_all(
+    items: Sequence[Claimed], bundles: Sequence[Outgoing], messages: Sequence[tuple[bytes, str]], *, at: datetime
+) -> None:
+    """What `transmit` says, of mails of one agency, each message with its id. LeaseLost if one of them is not ours any more."""
+    keyring = runtime.current().keyring
+    kept: list[dict[str, bytes | str]] = [
+        {"message": seal(keyring, message, _place(item, bundle)), "message_id": message_id}
+        for item, bundle, (message, message_id) in zip(items, bundles, messages, strict=True)
+    ]
+    claims.start_all(items, at=at, kept=kept)
 
 
 def transmit_again(item: Claimed, bundle: Outgoing, *, at: datetime) -> bytes:

@@ -4,7 +4,7 @@ Each claim raises the row's `fence`; who holds an older one can settle nothing a
 """
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -144,6 +144,25 @@ def _mine(names: tuple[str, ...]) -> Prepared:
     return Prepared(row.values(changed))
 
 
+@cache
+def _all_mine(names: tuple[str, ...], own: tuple[str, ...], many: int) -> Prepared:
+    """What `_mine` does for several rows: `names` are changed alike, and `own` to what is each one's own."""
+    columns = OutboxItem.__table__.c
+    changed: dict[str, Any] = {name: bindparam(f"to_{name}", type_=columns[name].type) for name in names}
+    for name in own:
+        changed[name] = case(
+            *(
+                (OutboxItem.id == bindparam(f"row_{n}"), bindparam(f"{name}_{n}", type_=columns[name].type))
+                for n in range(many)
+            )
+        )
+    held = (
+        and_(OutboxItem.id == bindparam(f"row_{n}"), OutboxItem.fence == bindparam(f"held_{n}")) for n in range(many)
+    )
+    still = or_(*(OutboxItem.state == state for state in IN_HAND))
+    return Prepared(update(OutboxItem).where(or_(*held), still).values(changed))
+
+
 # ── Settling ─────────────────────────────────────────────────────────────────
 
 
@@ -152,9 +171,23 @@ def start(item: Claimed, *, at: datetime, **kept: bytes | str) -> None:
     _settle(item, state=OutboxState.TRANSMITTING, leased_until=at + LEASE, **kept)
 
 
+def start_all(items: Sequence[Claimed], *, at: datetime, kept: Sequence[Mapping[str, bytes | str]]) -> None:
+    """What `start` says, of several rows of one tenant; LeaseLost if any of them is not ours any more."""
+    _settle_all(items, kept, state=OutboxState.TRANSMITTING, leased_until=at + LEASE)
+
+
+def done_all(items: Sequence[Claimed], *, at: datetime) -> None:
+    """What `done` says, of several rows of one tenant; LeaseLost if any of them is not ours any more."""
+    _settle_all(items, (), **_done(at))
+
+
+def _done(at: datetime, note: str | None = None) -> dict[str, Any]:
+    return {"state": OutboxState.DONE, "finished_at": at, "message": None, "error": note, "error_detail": None}
+
+
 def done(item: Claimed, *, at: datetime, note: str | None = None) -> None:
     """It took effect, or is not wanted any more and `note` says why; what was kept of it is shredded. LeaseLost."""
-    _settle(item, state=OutboxState.DONE, finished_at=at, message=None, error=note, error_detail=None)
+    _settle(item, **_done(at, note))
 
 
 def fail(item: Claimed, failure: Failed, *, at: datetime, hold: bool = False) -> OutboxState:
@@ -196,6 +229,19 @@ def _settle(item: Claimed, **values: Any) -> None:
         values = {"leased_until": None, **values}
         given = {f"to_{name}": value for name, value in values.items()}
         if _mine(tuple(values))(row_id=item.id, held=item.fence, **given).rowcount != 1:
+            raise LeaseLost
+
+
+def _settle_all(items: Sequence[Claimed], own: Sequence[Mapping[str, Any]], **values: Any) -> None:
+    values = {"leased_until": None, **values}
+    given = {f"to_{name}": value for name, value in values.items()}
+    for number, item in enumerate(items):
+        given |= {f"row_{number}": item.id, f"held_{number}": item.fence}
+    for number, each in enumerate(own):
+        given |= {f"{name}_{number}": value for name, value in each.items()}
+    names = tuple(own[0]) if own else ()
+    with transaction():
+        if _all_mine(tuple(values), names, len(items))(**given).rowcount != len(items):
             raise LeaseLost
 
 

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 
-from sqlalchemy import Integer, bindparam, delete, select
+from sqlalchemy import Integer, String, bindparam, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.database import transaction
@@ -29,6 +31,33 @@ def hit(key: str, *, at: datetime, window: timedelta, limit: int) -> bool:
         return one_more(key=key, window=_end(at, window), count=1, limit=limit).scalar() is not None
 
 
+@dataclass(frozen=True)
+class Hits:
+    """So many more to be counted at once under one key."""
+
+    key: str
+    window: timedelta
+    limit: int
+    times: int = 1
+
+
+def hit_all(hits: Collection[Hits], *, at: datetime) -> set[str]:
+    """Count under several keys, each given once; returns those at which it would be too much, of which nothing is counted.
+
+    In one statement and one order, so that those who count the same wait for each other and for nothing else.
+    """
+    fit = sorted((each for each in hits if each.times <= each.limit), key=lambda each: each.key)
+    if not fit:
+        return {each.key for each in hits}
+    given: dict[str, str | int] = {}
+    for number, each in enumerate(fit):
+        given |= {f"key_{number}": each.key, f"window_{number}": _end(at, each.window)}
+        given |= {f"times_{number}": each.times, f"limit_{number}": each.limit}
+    with transaction() as session:
+        counted = _all_more(session.get_bind().dialect.name, len(fit))(**given)
+    return {each.key for each in hits} - set(counted.scalars())
+
+
 _COUNT = Prepared(select(Counter.count).where(Counter.key == bindparam("of"), Counter.window == bindparam("until")))
 
 
@@ -41,6 +70,21 @@ def _one_more(dialect: str) -> Prepared:
         where=Counter.count < bindparam("limit", type_=Integer),
     )
     return Prepared(counted.returning(Counter.count))
+
+
+@cache
+def _all_more(dialect: str, keys: int) -> Prepared:
+    def bound(name: str, number: int) -> Any:
+        return bindparam(f"{name}_{number}", type_=String() if name == "key" else Integer())
+
+    rows = [{"key": bound("key", n), "window": bound("window", n), "count": bound("times", n)} for n in range(keys)]
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(Counter).values(rows)
+    limit = case(*((Counter.key == bound("key", n), bound("limit", n)) for n in range(keys)), else_=0)
+    more = Counter.count + statement.excluded.count
+    counted = statement.on_conflict_do_update(
+        index_elements=["key", "window"], set_={"count": more}, where=more <= limit
+    )
+    return Prepared(counted.returning(Counter.key))
 
 
 def once(form: str, *, at: datetime) -> None:

@@ -1,11 +1,12 @@
 """A mail's bundle with all that is told of it, read at once as it leaves; and what may change it at that moment."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, select, update
+from sqlalchemy import and_, bindparam, case, or_, select, update
 
 from app.catalog.schema import App
 from app.extensions import db
@@ -73,24 +74,36 @@ _BUNDLES = (
     .join(Agency, Agency.id == Bundle.agency_id)
 )
 _asked, _workflow = ConnectionRequest, Workflow
-_READ = Prepared(
+_WHOLE = (
     _BUNDLES.add_columns(_asked.app_key, _asked.note, _asked.sent_scopes, _workflow.name.label("workflow"))
     .outerjoin(_asked, and_(_asked.bundle_id == Bundle.id, _asked.status == Status.PENDING))
     .outerjoin(_workflow, _workflow.id == _asked.workflow_id)
-    .where(Bundle.id == bindparam("bundle"))
     .order_by(_asked.created_at, _asked.id)
 )
 _MOMENT = Bundle.__table__.c.expires_at.type
 _PORTAL, _LINK = (bindparam(channel.value, type_=_MOMENT) for channel in (Channel.PORTAL, Channel.LINK))
-_START = Prepared(
+_STARTED = (
     update(Bundle)
-    .where(Bundle.id == bindparam("bundle"), Bundle.epoch == bindparam("at_epoch"))
     .where(Bundle.closed_at.is_(None), Bundle.clock_started_at.is_(None))
     .values(
         clock_started_at=bindparam("at", type_=_MOMENT),
         expires_at=case((Bundle.channel == Channel.PORTAL, _PORTAL), else_=_LINK),
     )
 )
+
+
+@cache
+def _read(many: int) -> Prepared:
+    return Prepared(_WHOLE.where(Bundle.id.in_([bindparam(f"bundle_{number}") for number in range(many)])))
+
+
+@cache
+def _start(many: int) -> Prepared:
+    these = (
+        and_(Bundle.id == bindparam(f"bundle_{number}"), Bundle.epoch == bindparam(f"epoch_{number}"))
+        for number in range(many)
+    )
+    return Prepared(_STARTED.where(or_(*these)))
 
 
 def of(bundle_ids: Collection[int]) -> dict[int, Outgoing]:
@@ -101,16 +114,27 @@ def of(bundle_ids: Collection[int]) -> dict[int, Outgoing]:
 
 def read(bundle_id: int) -> Outgoing | None:
     """The bundle as it is now, with what its mail asks for."""
-    rows = _READ(bundle=bundle_id).all()
-    asked = tuple(_of(row) for row in rows if row.app_key)
-    return Outgoing(*(*rows[0][: len(COLUMNS)], asked)) if rows else None
+    return read_all([bundle_id]).get(bundle_id)
+
+
+def read_all(bundle_ids: Sequence[int]) -> dict[int, Outgoing]:
+    """Those bundles as they are now, with what their mails ask for."""
+    found: dict[int, list[Any]] = {}
+    for row in _read(len(bundle_ids))(**{f"bundle_{n}": one for n, one in enumerate(bundle_ids)}):
+        found.setdefault(row.id, []).append(row)
+    return {
+        bundle_id: Outgoing(*(*rows[0][: len(COLUMNS)], tuple(_of(row) for row in rows if row.app_key)))
+        for bundle_id, rows in found.items()
+    }
 
 
 def _of(row: Any) -> Asked:
     return Asked(scopes.app_of(row), row.note, tuple(row.sent_scopes or ()), row.workflow)
 
 
-def start_clock(bundle_id: int, *, epoch: int, at: datetime) -> None:
-    """Have the link's lifetime begin, unless it has or the link is another by now."""
+def start_clocks(epochs: Mapping[int, int], *, at: datetime) -> None:
+    """Have the lifetime of each bundle's link of that epoch begin, unless it has or the link is another by now."""
     ends = {channel.value: at + channel.lifetime for channel in Channel}
-    _START(bundle=bundle_id, at_epoch=epoch, at=at, **ends)
+    given = {f"bundle_{n}": bundle_id for n, bundle_id in enumerate(epochs)}
+    given |= {f"epoch_{n}": epoch for n, epoch in enumerate(epochs.values())}
+    _start(len(epochs))(**given, at=at, **ends)

@@ -52,6 +52,7 @@ HANDLERS = (
         settled=bundle_mail.settled,
         look=mail.look,
         owes=True,
+        batch=100,
     ),
     Handler(held_grants.KIND, open=grants.opened, ready=grants.is_ready, settled=grants.settled),
 )

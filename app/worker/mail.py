@@ -3,20 +3,25 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice, takewhile
 
 import structlog
 
 from app import clock, runtime
 from app.database import end_reading, transaction
 from app.mailer import bundle_sent, transports
+from app.mailer.lanes import Lanes
 from app.mailer.message import BadHeader, bare_address
+from app.mailer.smtp import Connection
 from app.mailer.transports import Carrier
 from app.services import bundle_mail, outbox
 from app.services.claims import Claimed, Failed
-from app.tenancy import across_tenants
+from app.tenancy import across_tenants, acting_for
+from app.vault import Sealed
 from app.worker.owed import Owed
 
 SERVER_DOWN = ("unreachable", "tls", "auth")
+LANES, MANY = 4, 8  # connections to the server at most, and how many mails have to be due for more than one
 log = structlog.get_logger(__name__)
 
 
@@ -41,35 +46,117 @@ def opened(owed: Owed) -> Iterator[Callable[[Claimed], None]]:
         yield Run(carrier, owed)
 
 
+class NotAlike(Exception):
+    """These can't be done in the same way."""
+
+
 class Run:
-    """Mails one after the other. Once the server can't be had, the rest of the run fails with it, untried."""
+    """Mails one after the other, or a few at once where many are due. Once the server can't be had, the rest fails untried."""
 
     def __init__(self, carrier: Carrier, owed: Owed) -> None:
         self._carrier, self._owed = carrier, owed
         self._down: Failed | None = None
         self._up = False
+        self._lanes = LANES if isinstance(carrier, Connection) else 1
+        self._many = False
 
     def __call__(self, item: Claimed) -> None:
         if self._down:
             raise self._down
-        try:
-            self._hand_over(item)
-        except BadHeader as error:
-            raise Failed("address", permanent=True) from error
-        except Failed as failure:
-            self._down = failure if failure.down else None
-            raise
+        with self._known():
+            self._carrier.deliver(
+                *_addresses(item), lambda: self._owed.together(partial(begin, item)), waiting=self._owed.pay
+            )
         if not self._up:
             self._up = True
             _hurry(item.kind)
 
-    def _hand_over(self, item: Claimed) -> None:
-        recipient = bare_address(bundle_mail.find(item, at=clock.now()).recipient)
-        # point: mail.found
-        sender = bare_address(transports.sender(runtime.current().config))
-        self._carrier.deliver(
-            sender, recipient, lambda: self._owed.together(partial(begin, item)), waiting=self._owed.pay
+    def width(self, left: Sequence[Claimed]) -> int:
+        """How many of these to take at once: more than one only where many are due, once the server has taken one."""
+        self._many = self._many or len(left) >= MANY
+        if self._down or not (self._up and self._many):
+            return 1
+        alike = takewhile(lambda item: item.agency_id == left[0].agency_id, islice(left, self._lanes))
+        return len(list(alike))
+
+    def several(self, items: Sequence[Claimed]) -> Iterator[tuple[Claimed, Exception | None]]:
+        """Do these at once; says of each how it ended: of what went well as soon as it is known."""
+        wrong: list[tuple[Claimed, Exception]] = []
+        fit: list[tuple[Claimed, tuple[str, str]]] = []
+        for item in items:
+            try:
+                with self._known():
+                    fit.append((item, _addresses(item)))
+            except Exception as unfit:  # noqa: BLE001 - it is told
+                wrong.append((item, unfit))
+        for item, error in self._over_lanes(fit):
+            if error:
+                wrong.append((item, error))
+            else:
+                yield item, None
+        yield from sorted(wrong, key=lambda each: isinstance(each[1], Sealed))  # which ends the run
+
+    def _over_lanes(
+        self, mails: Sequence[tuple[Claimed, tuple[str, str]]]
+    ) -> Iterator[tuple[Claimed, Exception | None]]:
+        items, again = [item for item, _ in mails], []
+        connections = self._connections()
+        lanes = Lanes(
+            connections,
+            begin=lambda numbers: self._begin([items[number] for number in numbers]),
+            waiting=self._owed.pay,
         )
+        for number, error in lanes.deliver([addresses for _, addresses in mails]):
+            if number and isinstance(error, Failed) and not connections[number].serves:
+                self._lanes = min(self._lanes, number)  # the server grants us no more
+                again.append(items[number])
+            else:
+                yield items[number], self._error_of(partial(_raise, error))
+        for item in again:
+            yield item, self._error_of(partial(self._alone, item))
+
+    def _begin(self, items: Sequence[Claimed]) -> Sequence[bytes | Exception]:
+        with acting_for(items[0].agency_id):
+            return self._owed.all_together(partial(begin_all, items), [partial(begin, item) for item in items])
+
+    def _connections(self) -> list[Connection]:
+        return self._carrier.beside(self._lanes) if isinstance(self._carrier, Connection) else []
+
+    def _alone(self, item: Claimed) -> None:
+        with acting_for(item.agency_id):
+            self(item)
+
+    def _error_of(self, act: Callable[[], None]) -> Exception | None:
+        try:
+            with self._known():
+                act()
+        except Exception as error:  # noqa: BLE001 - it is told
+            return error
+        return None
+
+    @contextmanager
+    def _known(self) -> Iterator[None]:
+        """Call what went wrong by its name; and remember where the server can't be had."""
+        try:
+            yield
+        except BadHeader as error:
+            raise Failed("address", permanent=True) from error
+        except Failed as failure:
+            if failure.down:
+                self._down = failure
+            raise
+
+
+def _raise(error: Exception | None) -> None:
+    if error:
+        raise error
+
+
+def _addresses(item: Claimed) -> tuple[str, str]:
+    """From where a mail goes, and where to."""
+    recipient = bare_address(bundle_mail.find(item, at=clock.now()).recipient)
+    # point: mail.found
+    return bare_address(transports.sender(runtime.current().config)), recipient
 
 
 def _hurry(kind: str) -> None:
@@ -95,3 +182,16 @@ def begin(item: Claimed) -> bytes:
         bundle_mail.transmit(item, bundle, content, message.msgId, at=at)
         # point: mail.sealed
         return content
+
+
+def begin_all(items: Sequence[Claimed]) -> list[bytes]:
+    """What `begin` does, for several of one agency at once; raises where one of them needs more thought."""
+    if any(item.started for item in items):
+        raise NotAlike
+    at = clock.now()
+    with transaction():
+        bundles = bundle_mail.begin_all(items, at=at)
+        letters = [bundle_sent.compose(bundle, at=at) for bundle in bundles]
+        messages = [(letter.as_bytes(), letter.msgId) for letter in letters]
+        bundle_mail.transmit_all(items, bundles, messages, at=at)
+    return [content for content, _ in messages]

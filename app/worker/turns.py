@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import structlog
 from flask import Flask
@@ -16,7 +17,7 @@ from app import clock, runtime
 from app.database import transaction
 from app.extensions import db
 from app.models import OutboxState
-from app.services import claims, leases
+from app.services import audit, claims, leases
 from app.services.claims import Claimed, Failed, LeaseLost, Postponed, Superseded
 from app.tenancy import across_tenants, acting_for
 from app.vault import Sealed
@@ -25,6 +26,15 @@ from app.worker.owed import Owed
 
 INSISTS, PAUSE = 60.0, 1.0  # seconds: how long a database that went away may take to come back, and how often to look
 log = structlog.get_logger(__name__)
+
+
+@runtime_checkable
+class Several(Protocol):
+    """What can do several at once: `width` of those that are left; it tells of each how it ended."""
+
+    def width(self, left: Sequence[Claimed], /) -> int: ...
+
+    def several(self, items: Sequence[Claimed], /) -> Iterator[tuple[Claimed, Exception | None]]: ...
 
 
 @contextmanager
@@ -76,24 +86,32 @@ class Turns:
         owed = Owed(partial(self._write, handler), partial(self._finish, handler, outcome=None))
         with everybody(self._app), handler.open(owed) as do:
             handler.look(batch)
-            done = 0
+            done, left = 0, deque(batch)
             try:
-                for item in batch:
-                    if self._stopping.is_set():
-                        return
+                while left and not self._stopping.is_set():
                     # point: work.begun
-                    outcome = self._outcome(do, item)
-                    # point: work.done
-                    done += outcome is None
-                    if handler.owes and outcome is None:
-                        owed.put(item)
-                    else:
-                        owed.pay()
-                        self._finish(handler, item, outcome)
+                    for item, outcome in self._next(do, left):
+                        # point: work.done
+                        done += outcome is None
+                        if handler.owes and outcome is None:
+                            owed.put(item)
+                        else:
+                            owed.pay()
+                            self._finish(handler, item, outcome)
             finally:
                 owed.pay()
                 if done:
                     log.info("work settled", kind=handler.kind, outcome=OutboxState.DONE.value, items=done)
+
+    def _next(self, do: Callable[[Claimed], None], left: deque[Claimed]) -> Iterator[tuple[Claimed, Exception | None]]:
+        """Do the next of those that are left, or the next few at once."""
+        width = do.width(left) if isinstance(do, Several) else 1
+        if width > 1 and isinstance(do, Several):
+            for item, error in do.several([left.popleft() for _ in range(width)]):
+                yield item, self._outcome(partial(_raise, error), item)
+        else:
+            item = left.popleft()
+            yield item, self._outcome(do, item)
 
     def _outcome(self, do: Callable[[Claimed], None], item: Claimed) -> Exception | None:
         try:
@@ -110,14 +128,24 @@ class Turns:
             db.session.rollback()
         return None
 
-    def _write(self, handler: Handler, item: Claimed) -> Callable[[], None]:
-        """Say in the transaction at hand that it is done; returns what is to be told of it then."""
-        with acting_for(item.agency_id):
-            state = self._end(handler, item, None, at=clock.now())
+    def _write(self, handler: Handler, items: Sequence[Claimed]) -> Callable[[], None]:
+        """Say in the transaction at hand that these are done; returns what is to be told of them then."""
+        at = clock.now()
+        if len(items) > 1 and len({item.agency_id for item in items}) == 1:
+            with acting_for(items[0].agency_id):
+                claims.done_all(items, at=at)
+                with audit.together():
+                    for item in items:
+                        handler.settled(item, OutboxState.DONE, at=at)
+        else:
+            for item in items:
+                with acting_for(item.agency_id):
+                    self._end(handler, item, None, at=at)
 
         def tell() -> None:
-            self._count(item, state.value)
-            self._let_go(item)
+            for item in items:
+                self._count(item, OutboxState.DONE.value)
+                self._let_go(item)
 
         return tell
 
@@ -179,6 +207,11 @@ class Turns:
             self.tally[outcome] += 1
         if outcome != OutboxState.DONE.value:
             log.info("work settled", kind=item.kind, id=item.id, outcome=outcome, error=error)
+
+
+def _raise(error: Exception | None, _item: Claimed) -> None:
+    if error:
+        raise error
 
 
 def _may_pass(error: Exception) -> bool:

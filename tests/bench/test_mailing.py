@@ -19,7 +19,7 @@ from tests import factories
 from tests.support.statements import counted
 
 MAILS = 6
-MOST = 7  # statements for each, and those of a turn
+MOST = 6  # statements for each, and those of a turn
 OF_A_TURN = 6
 
 pytestmark = pytest.mark.both_databases

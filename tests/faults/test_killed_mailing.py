@@ -60,6 +60,42 @@ def test_killed_at_every_point_of_mailing(house, proof, database_kind):
     tally.tell(proof)
 
 
+def three_at_once(house: House) -> list[Mailing]:
+    """Nine mails of three agencies: after the first, a worker has up to three under way at once."""
+    return [mailing(house) for _ in range(3)]
+
+
+def passed_with_several(house: House) -> list[Place]:
+    """Every point that a worker passes with several mails under way, each time that it does."""
+    house.work()
+    three_at_once(house)
+    trace = house.trace()
+    house.work(trace=trace)
+    return places(trace)
+
+
+@both
+def test_killed_with_several_mails_under_way(house, proof, database_kind):
+    """Nine mails are due, and the worker that is killed has several of them under way, each over a connection of its own.
+    What was begun together is written down together: then as with one after the other, every mail has come, and once more
+    only where it was `transmitting`.
+    """
+    proof.title = f"Killed while mailing, {NAMES[database_kind]}: several under way"
+    plan = some(proof, house.once(passed_with_several), check=2, always=["lanes.begun", "owed.written"])
+    tally = Tally()
+    for place in plan:
+        scenes = three_at_once(house)
+        house.work_until_killed(place.kill)
+        for mails in scenes:
+            mails.look()
+        house.work()
+        for number, mails in enumerate(scenes):
+            tally.add(mails, kills=not number, where=place)
+
+    assert house.breaks() == []
+    tally.tell(proof)
+
+
 def test_killed_again_while_making_good(houses, proof):
     """The worker that makes good what a dead one left is killed too, at every point as it passes it first, and a third
     does the rest. Every mail has come, and at most once more for each worker that died with it `transmitting`.

@@ -34,6 +34,33 @@ def test_hit_counts_up_to_the_limit_and_not_beyond(key):
     assert db.session.scalar(select(Counter.count).where(Counter.key == key)) == 3
 
 
+def hit_all(*counted, at=AT):
+    return counters.hit_all([counters.Hits(key, MINUTE, limit, times) for key, limit, times in counted], at=at)
+
+
+def test_hit_all_counts_each_as_often_as_is_said_and_not_beyond_its_own_limit(key):
+    one, two = f"{key}, one", f"{key}, two"
+
+    assert hit_all((one, 5, 3), (two, 2, 1)) == set()
+    assert hit_all((one, 5, 3), (two, 2, 1)) == {one}
+    assert hit_all((one, 5, 2), (two, 2, 1)) == {two}
+
+    assert [counters.count(each, at=AT, window=MINUTE) for each in (one, two)] == [5, 2]
+    assert hit_all((one, 5, 5), (two, 2, 2), at=AT + MINUTE) == set()
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_hit_all_counts_nothing_under_a_key_that_was_not_counted_yet_where_it_would_be_too_much(key, limit):
+    assert hit_all((key, limit, 3), (f"{key} too", 9, 1)) == {key}
+    assert counters.count(key, at=AT, window=MINUTE) == 0
+
+
+def test_hit_all_counts_what_hit_does(key):
+    assert hit(key) is True
+    assert hit_all((key, 3, 2)) == set()
+    assert hit(key) is False
+
+
 def test_hit_begins_anew_with_the_next_window(key):
     assert [hit(key) for _ in range(4)][-1] is False
     assert hit(key, at=AT + timedelta(seconds=29)) is False
