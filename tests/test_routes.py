@@ -9,10 +9,8 @@ from werkzeug.routing import Rule
 
 from app.catalog import load
 from app.web.security import CSP, HEADERS
-from tests import factories
-from tests.support.databases import migrate
 from tests.support.scenery import Scenery, unknown
-from tests.support.shared_app import running
+from tests.support.shared_app import on_sqlite
 from tests.support.statements import counted
 
 # Whoever comes may ask these; everything else is refused to the anonymous.
@@ -38,17 +36,14 @@ UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory) -> Iterator[Flask]:
-    folder = tmp_path_factory.mktemp("routes")
-    url = f"sqlite:///{folder / 'routes.sqlite3'}"
-    migrate(url, folder)
-    with running(factories.config(folder, url), load(None)) as app:
+def app(sqlite_template, tmp_path_factory) -> Iterator[Flask]:
+    with on_sqlite(sqlite_template, tmp_path_factory.mktemp("routes"), load(None)) as app:
         yield app
 
 
 @pytest.fixture(scope="module")
 def built(app, tmp_path_factory) -> Scenery:
-    return Scenery(app, app.config["GATEHOUSE"].instance_path / "routes.sqlite3")
+    return Scenery(app, app.config["GATEHOUSE"].instance_path / "shared.sqlite3")
 
 
 @pytest.fixture

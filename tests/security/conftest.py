@@ -1,17 +1,15 @@
 """Two installations: one with everything in it, tried from outside, and one behind whose apps the independent provider stands."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
 
 from app.catalog import load
-from tests import factories
 from tests.support import provided, shared_app
-from tests.support.databases import migrate
-from tests.support.postgres import fresh_database
 from tests.support.scenery import Scenery
-from tests.support.shared_app import running
+from tests.support.shared_app import on_postgres, on_sqlite
 
 agency, _, config, stranger = shared_app.fixtures
 app, client, provided_apps, provided_on_postgres, provided_on_sqlite, visitor = provided.shared
@@ -19,17 +17,14 @@ asked, person, workflow = provided.fixtures
 
 
 @pytest.fixture(scope="package")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    folder = tmp_path_factory.mktemp("installation")
-    url = f"sqlite:///{folder / 'security.sqlite3'}"
-    migrate(url, folder)
-    with running(factories.config(folder, url), load(None)) as app:
+def installation(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    with on_sqlite(sqlite_template, tmp_path_factory.mktemp("installation"), load(None)) as app:
         yield app
 
 
 @pytest.fixture(scope="package")
 def _scenery(installation: Flask) -> Scenery:
-    return Scenery(installation, installation.config["GATEHOUSE"].instance_path / "security.sqlite3")
+    return Scenery(installation, installation.config["GATEHOUSE"].instance_path / "shared.sqlite3")
 
 
 @pytest.fixture
@@ -43,10 +38,8 @@ def scenery(_scenery: Scenery) -> Iterator[Scenery]:
 def _scenery_on_postgres(
     postgres_url: str, postgres_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scenery]:
-    with fresh_database(postgres_url, postgres_template) as url:
-        settings = factories.config(tmp_path_factory.mktemp("installation"), factories.driver(url))
-        with running(settings, load(None)) as app:
-            yield Scenery(app, None)
+    with on_postgres(postgres_url, postgres_template, tmp_path_factory.mktemp("installation"), load(None)) as app:
+        yield Scenery(app, None)
 
 
 @pytest.fixture

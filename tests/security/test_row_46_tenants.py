@@ -5,7 +5,6 @@ with a new kind of id has to be given a place here first.
 """
 
 import itertools
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,8 @@ from app.extensions import db
 from app.models import Agency, ConnectionRequest
 from app.services import connection_requests
 from app.tenancy import across_tenants
-from tests import factories
-from tests.support.postgres import fresh_database
 from tests.support.scenery import unknown
-from tests.support.shared_app import running
+from tests.support.shared_app import on_postgres, on_sqlite
 from tests.support.tenants import ROLES, Tenants
 
 OWNED = {
@@ -58,9 +55,7 @@ FORM = {  # what the forms at these addresses would be satisfied with
 
 @pytest.fixture(scope="module")
 def tenants_on_sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
-    folder = tmp_path_factory.mktemp("tenants")
-    shutil.copy(sqlite_template, folder / "tenants.sqlite3")
-    with running(factories.config(folder, f"sqlite:///{folder / 'tenants.sqlite3'}"), load(None)) as app:
+    with on_sqlite(sqlite_template, tmp_path_factory.mktemp("tenants"), load(None)) as app:
         yield Tenants(app)
 
 
@@ -68,10 +63,8 @@ def tenants_on_sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFa
 def tenants_on_postgres(
     postgres_url: str, postgres_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Tenants]:
-    with fresh_database(postgres_url, postgres_template) as url:
-        settings = factories.config(tmp_path_factory.mktemp("tenants"), factories.driver(url))
-        with running(settings, load(None)) as app:
-            yield Tenants(app)
+    with on_postgres(postgres_url, postgres_template, tmp_path_factory.mktemp("tenants"), load(None)) as app:
+        yield Tenants(app)
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ database to itself says `catalog, config, visitor = provided.own`. Both may take
 """
 
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -19,16 +19,15 @@ from app.config import Config
 from app.models import ConnectionRequest, Staff, Workflow, Workspace
 from tests import factories
 from tests.support.catalog_apps import CatalogApps, catalog_apps
-from tests.support.postgres import fresh_database
 from tests.support.provider import Person, Provider
-from tests.support.shared_app import running
+from tests.support.shared_app import on_postgres, on_sqlite
 from tests.support.visitor import Visitor
 
 STEPS = (("northdesk", "find_ticket"), ("postwave", "send_campaign"))
 
 
-def _settings(folder: Path, url: str, apps: CatalogApps) -> Config:
-    return factories.config(folder, url, apps_dir=apps.folder, oauth_clients=apps.oauth_clients)
+def _settings(apps: CatalogApps) -> dict[str, Any]:
+    return {"apps_dir": apps.folder, "oauth_clients": apps.oauth_clients}
 
 
 def _register(apps: CatalogApps) -> None:
@@ -49,9 +48,7 @@ def provided_apps(_provider: Provider, tmp_path_factory: pytest.TempPathFactory)
 def provided_on_sqlite(
     sqlite_template: Path, provided_apps: CatalogApps, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Flask]:
-    folder = tmp_path_factory.mktemp("provided")
-    shutil.copy(sqlite_template, folder / "provided.sqlite3")
-    with running(_settings(folder, f"sqlite:///{folder / 'provided.sqlite3'}", provided_apps)) as app:
+    with on_sqlite(sqlite_template, tmp_path_factory.mktemp("provided"), None, **_settings(provided_apps)) as app:
         yield app
 
 
@@ -59,10 +56,9 @@ def provided_on_sqlite(
 def provided_on_postgres(
     postgres_url: str, postgres_template: str, provided_apps: CatalogApps, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Flask]:
-    with fresh_database(postgres_url, postgres_template) as url:
-        settings = _settings(tmp_path_factory.mktemp("provided"), factories.driver(url), provided_apps)
-        with running(settings) as app:
-            yield app
+    folder = tmp_path_factory.mktemp("provided")
+    with on_postgres(postgres_url, postgres_template, folder, None, **_settings(provided_apps)) as app:
+        yield app
 
 
 @pytest.fixture
@@ -92,7 +88,7 @@ shared = (app, client, provided_apps, provided_on_postgres, provided_on_sqlite, 
 
 @pytest.fixture
 def config(tmp_path: Path, database_url: str, apps: CatalogApps) -> Config:
-    return _settings(tmp_path, database_url, apps)
+    return factories.config(tmp_path, database_url, **_settings(apps))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -35,11 +36,27 @@ def running(config: Config, catalog: Catalog | None = None) -> Iterator[Flask]:
         db.engine.dispose()
 
 
+@contextlib.contextmanager
+def on_sqlite(template: Path, folder: Path, catalog: Catalog | None, **settings: Any) -> Iterator[Flask]:
+    """An application on a copy of a migrated file, which is `shared.sqlite3` in the folder."""
+    shutil.copy(template, folder / "shared.sqlite3")
+    with running(factories.config(folder, f"sqlite:///{folder / 'shared.sqlite3'}", **settings), catalog) as app:
+        yield app
+
+
+@contextlib.contextmanager
+def on_postgres(server: str, template: str, folder: Path, catalog: Catalog | None, **settings: Any) -> Iterator[Flask]:
+    """An application on a copy of a migrated database of a server."""
+    with (
+        fresh_database(server, template) as url,
+        running(factories.config(folder, factories.driver(url), **settings), catalog) as app,
+    ):
+        yield app
+
+
 @pytest.fixture(scope="package")
 def app_on_sqlite(sqlite_template: Path, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    folder = tmp_path_factory.mktemp("shared")
-    shutil.copy(sqlite_template, folder / "shared.sqlite3")
-    with running(factories.config(folder, f"sqlite:///{folder / 'shared.sqlite3'}"), catalog) as app:
+    with on_sqlite(sqlite_template, tmp_path_factory.mktemp("shared"), catalog) as app:
         yield app
 
 
@@ -47,10 +64,8 @@ def app_on_sqlite(sqlite_template: Path, catalog: Catalog, tmp_path_factory: pyt
 def app_on_postgres(
     postgres_url: str, postgres_template: str, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Flask]:
-    with fresh_database(postgres_url, postgres_template) as url:
-        settings = factories.config(tmp_path_factory.mktemp("shared"), factories.driver(url))
-        with running(settings, catalog) as app:
-            yield app
+    with on_postgres(postgres_url, postgres_template, tmp_path_factory.mktemp("shared"), catalog) as app:
+        yield app
 
 
 @pytest.fixture
