@@ -24,7 +24,7 @@ SLACK, HUBSPOT, ZENDESK = ("slack", "send_channel_message"), ("hubspot", "create
 TYPEFORM = ("typeform", "new_response")
 JUMP = 60  # pixels; the browser itself makes up for what changed above, as far as it can
 SMALL = {"width": 1000, "height": 480}
-# Pages look for news as often as a test wants to go on; that it is every three seconds is for test_clock.
+# Where nothing but news is waited for, pages look for it more often; that it is every three seconds is for test_clock.
 HASTY = """const later = setTimeout;
 setTimeout = (act, wait, ...rest) => later(act, wait === 3000 ? 400 : wait, ...rest);"""
 FOCUS = """() => {
@@ -34,7 +34,7 @@ FOCUS = """() => {
 }"""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _haste(office: BrowserContext, home: BrowserContext) -> None:
     for context in (office, home):
         context.add_init_script(HASTY)
@@ -128,6 +128,7 @@ def test_an_update_of_the_workflow_page_leaves_an_open_dialog_and_what_is_typed_
     expect(opener).to_be_focused()  # a new button in the place of the one that was pressed
 
 
+@pytest.mark.usefixtures("_haste")
 def test_an_open_menu_waits_with_the_update_until_it_is_closed(house, panel, asked):
     page, menu = panel.page, panel.node("Slack").get_by_role("button", name="Change node 1, Slack")
     menu.click()
@@ -187,6 +188,7 @@ def test_what_is_typed_for_one_app_survives_an_update_by_another(house, home, as
 # ── Other people, tabs and devices ───────────────────────────────────────────
 
 
+@pytest.mark.usefixtures("_haste")
 def test_what_the_client_and_staff_do_shows_on_every_screen_by_itself(house, browser, home, panel, asked):
     link = house.link_of(asked[0])
     tab, other_tab = home.new_page(), home.new_page()
@@ -214,6 +216,7 @@ def test_what_the_client_and_staff_do_shows_on_every_screen_by_itself(house, bro
         expect(panel.group(PRIYA)).to_contain_text("2 of 2 connected")
 
 
+@pytest.mark.usefixtures("_haste")
 def test_progress_is_announced(house, home, asked):
     page = home.new_page()
     page.goto(house.link_of(asked[0]))
