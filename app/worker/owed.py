@@ -11,7 +11,7 @@ from app.prepared import Prepared
 from app.services.claims import Claimed
 
 Did = TypeVar("Did")
-PATIENCE = "100ms"  # less than PostgreSQL waits before it ends whom it finds in a knot (deadlock_timeout)
+PATIENCE = "400ms"  # less than PostgreSQL waits before it ends whom it finds in a knot (deadlock_timeout)
 _WAIT = Prepared(
     select(func.set_config("lock_timeout", bindparam("most", type_=String), true()))
 )  # in this transaction
