@@ -87,7 +87,7 @@ def test_the_branded_page_loads_no_bootstrap_javascript(link, page: Page):
     page.on("response", lambda answer: scripts.append(answer.text()) if "javascript" in kind(answer) else None)
 
     page.goto(link)
-    page.wait_for_function("window.htmx")
+    page.wait_for_function("() => window.htmx")
 
     assert len(scripts) == 1
     assert "bootstrap" not in scripts[0].lower()
@@ -114,7 +114,7 @@ def test_the_branded_page_is_readable_before_any_script_runs(link, page: Page):
     assert page.evaluate("typeof window.htmx") == "undefined"
     (script,) = held
     script.continue_()
-    page.wait_for_function("window.htmx")
+    page.wait_for_function("() => window.htmx")
 
 
 def test_the_branded_page_is_not_for_search_engines(link, page: Page):
