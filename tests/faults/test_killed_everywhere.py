@@ -23,6 +23,7 @@ def test_no_point_of_the_main_job_is_left_out(house):
     scenes.append(house.once(test_killed_connecting.given_back))
     scenes.append(house.once(test_killed_mailing.passed))
     scenes.append(house.once(test_killed_mailing.passed, test_killed_mailing.ACCEPTED))
+    scenes.append(house.once(test_killed_mailing.passed_with_several))
     passed = {place.point for scene in scenes for place in scene}
 
     assert {name for name in points.every() if not name.startswith(OTHERS)} - passed == set()
