@@ -28,7 +28,7 @@ def commit(_made):
     class Session:
         new = dirty = deleted = ()
         info = property(lambda _: {})
-        rollback = connection = commit = staticmethod(lambda **_: None)
+        in_transaction = rollback = connection = commit = staticmethod(lambda **_: None)
 
     database.db = type("Db", (), {"session": staticmethod(Session)})
     with database.transaction():
