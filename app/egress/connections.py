@@ -23,15 +23,17 @@ class Connections:
 
     @contextmanager
     def to(self, origin: httpcore2.Origin) -> Generator[httpcore2.HTTPConnection]:
-        """Have one to this server for oneself, open or about to be opened; it is kept if it can serve again."""
+        """Have one to this server for oneself, open or about to be opened; it is kept if all went well and it can serve again."""
         connection = self._taken(origin) or self._made(origin)
         try:
             yield connection
-        finally:
-            if connection.is_available():
-                self._keep(connection)
-            else:
-                connection.close()
+        except BaseException:
+            connection.close()
+            raise
+        if connection.is_available() and not _has_more(connection):
+            self._keep(connection)
+        else:
+            connection.close()
 
     def close(self) -> None:
         """Close those that are idle."""
@@ -67,3 +69,8 @@ class Connections:
             self._idle.append(connection)
         for each in closing:
             each.close()
+
+
+def _has_more(connection: httpcore2.HTTPConnection) -> bool:
+    """Whether more came than the answer: the next exchange would take it for its own."""
+    return bool(connection._connection._h11_state.trailing_data[0])  # type: ignore[union-attr]  # noqa: SLF001 - no public way

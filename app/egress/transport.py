@@ -9,7 +9,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -35,12 +35,17 @@ _DROPPED = frozenset(
 Resolver = Callable[[str, int], Sequence[str]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Exchange:
-    """One exchange under way in this thread: when it must be over (monotonic seconds) and whether it is plain http."""
+    """One exchange under way in this thread: when it must be over (monotonic seconds) and whether it is plain http.
+
+    `heard`: something came since it was sent; `cut`: the other side did not take all of it.
+    """
 
     until: float
     plain: bool
+    heard: bool = False
+    cut: bool = False
 
     def left(self) -> float:
         seconds = self.until - time.monotonic()
@@ -98,9 +103,13 @@ class GuardedTransport:
         with self._connections.to(target.origin) as connection:
             answer = connection.handle_request(sent)
             try:
+                if not _exchange.get().heard:  # it was there before: nobody can tell what it answers
+                    raise EgressFailed("protocol")
                 body = _read_body(answer, httpx2.Headers(answer.headers))
             finally:
                 answer.close()
+            if _exchange.get().cut:
+                connection.close()
         kept = [(name, value) for name, value in answer.headers if name.lower() not in _DROPPED]
         return Response(answer.status, httpx2.Headers(kept), body)
 
@@ -191,12 +200,15 @@ class _Stream(httpcore2.NetworkStream):
         self._unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        with suppress(httpcore2.WriteError):  # who refuses to read on may have said why
+        under_way = _exchange.get()
+        try:
             self._send()
-        received = self._inner.read(max_bytes, _exchange.get().left())
+        except httpcore2.WriteError:
+            under_way.cut = True  # who refuses to read on may have said why
+        received = self._inner.read(max_bytes, under_way.left())
         if not received and not self._answered:
             raise EgressFailed("connection")  # hung up without a word, which is silence and no bad answer
-        self._answered = True
+        self._answered = under_way.heard = True
         return received
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002

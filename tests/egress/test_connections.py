@@ -124,3 +124,65 @@ def test_a_long_body_arrives_whole(egress):
         egress.request("PUT", listener.url, content=b"x" * 500_000 + b"end")
 
     assert got.partition(b"\r\n\r\n")[2] == b"x" * 500_000 + b"end"
+
+
+def read_request(stream):
+    """The path that is asked for and its body; None at the end."""
+    first, length = stream.readline(), 0
+    while first and (line := stream.readline()) != b"\r\n":
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.partition(b":")[2])
+    return (first.split()[1].decode(), stream.read(length)) if first else None
+
+
+def answering(served, *, after_first: bytes, head: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"):
+    """A server that answers each request with the name of what is asked for, and says something more with its first answer."""
+
+    def answer(connection: socket.socket) -> None:
+        with connection.makefile("rb") as stream:
+            while asked := read_request(stream):
+                served.append(asked[0])
+                more = after_first if len(served) == 1 else b""
+                connection.sendall((head if len(served) == 1 else head_of(asked[0])) + asked[0].encode() + more)
+
+    return answer
+
+
+def head_of(body: str) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "after_first",
+    [head_of("/stray") + b"/stray", b"x", b"\r\n", head_of("/stray")[:9]],
+    ids=["another answer", "a byte too many", "an empty line", "the beginning of an answer"],
+)
+def test_nobody_is_given_what_came_before_it_asked(egress, after_first):
+    served: list[str] = []
+    with listening(answering(served, after_first=after_first)) as listener:
+        came = [egress.request("GET", f"{listener.url}{name}").body for name in "abcd"]
+
+        assert came == [b"/a", b"/b", b"/c", b"/d"]
+        assert served == ["/a", "/b", "/c", "/d"]
+        assert listener.seen == 2
+
+
+def test_an_answer_that_is_there_before_the_request_is_refused(egress, monkeypatch):
+    monkeypatch.setattr(connections, "_has_more", lambda _connection: False)
+    served: list[str] = []
+    with listening(answering(served, after_first=head_of("/stray") + b"/stray")) as listener:
+        assert egress.request("GET", f"{listener.url}a").body == b"/a"
+        with pytest.raises(EgressFailed, match="protocol"):
+            egress.request("GET", f"{listener.url}b")
+
+        assert [egress.request("GET", f"{listener.url}{name}").body for name in "cd"] == [b"/c", b"/d"]
+        assert served == ["/a", "/c", "/d"]
+
+
+def test_no_content_with_a_body_spoils_no_other_exchange(egress):
+    served: list[str] = []
+    nothing = b"HTTP/1.1 204 No Content\r\n\r\n"
+    with listening(answering(served, after_first=b"", head=nothing)) as listener:
+        assert egress.request("GET", f"{listener.url}a").body == b""
+        assert egress.request("GET", f"{listener.url}b").body == b"/b"
+        assert listener.seen == 2
