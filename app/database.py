@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy import JSON, DateTime, String, event
 from sqlalchemy import Enum as SqlEnum
 from sqlalchemy.engine import Dialect, Engine
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction
 from sqlalchemy.types import TypeDecorator
 
@@ -164,14 +165,15 @@ def share_clock(engine: Engine) -> None:
     def looked_at(connection: Any, _record: object, _proxy: object) -> None:
         if clock.shown_ago() < LOOK_AT_CLOCK:
             return
-        # What is away shows itself soon.
-        with suppress(engine.dialect.loaded_dbapi.Error), connection.cursor() as cursor:
+        try:
             before = clock.steady()
-            (moment,) = cursor.execute("SELECT clock_timestamp()").fetchone()
+            (moment,) = connection.cursor().execute("SELECT clock_timestamp()").fetchone()
             after = clock.steady()
             connection.commit()
-            if after - before < AT_MOST_OFF:
-                clock.follow(moment, counted=(before + after) / 2)
+        except engine.dialect.loaded_dbapi.Error:
+            raise DisconnectionError from None  # the pool tries another
+        if after - before < AT_MOST_OFF:
+            clock.follow(moment, counted=(before + after) / 2)
 
 
 def _refuse_outside(session: Session, _context: UOWTransaction, _instances: object) -> None:

@@ -199,7 +199,7 @@ def _made(statement: Any, dialect: Dialect, *, column_keys: list[str] | None = N
     positional = kind(paramstyle="qmark" if dialect.name == "sqlite" else "format")
     compiled: Any = statement.compile(dialect=positional, column_keys=column_keys)
     types = {name: bind.type.dialect_impl(dialect) for name, bind in compiled.binds.items()}
-    processors = {name: kind.bind_processor(dialect) for name, kind in types.items()}
+    processors = {name: impl.bind_processor(dialect) for name, impl in types.items()}
     constants = {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
     for name, value in constants.items():
         process = processors[name]

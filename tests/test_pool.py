@@ -5,12 +5,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import OperationalError
 
-from app import _engine_options
-from app.database import end_reading, transaction
+from app import _engine_options, clock
+from app.database import end_reading, share_clock, transaction
 from app.extensions import db
 from app.models import Agency
 from tests.support import shared_app
@@ -49,6 +50,19 @@ def test_postgres_keeps_what_it_has_prepared_from_one_request_to_the_next(app_on
     with app_on_postgres.app_context():
         prepared = db.session.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
     assert prepared > 0
+
+
+def test_a_connection_that_broke_is_replaced_as_the_clock_is_looked_at(app_on_postgres, monkeypatch):
+    with app_on_postgres.app_context():
+        share_clock(db.engine)
+        used = db.session.scalar(text("SELECT pg_backend_pid()"))
+        address = db.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(address) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", (used,))
+    monkeypatch.setattr(clock, "shown_ago", lambda: 100.0)
+
+    with app_on_postgres.app_context(), transaction():
+        assert db.session.scalar(select(1)) == 1
 
 
 def test_a_database_that_says_nothing_is_given_up_after_some_seconds():

@@ -78,7 +78,7 @@ class Egress:
             checked([literal], self._allow, plain=parsed.scheme == "http")
 
     def transport(self, deadline: float = DEADLINE) -> Exchanges:
-        """Return the same guarded transport for a client of another library; closing that client leaves it open."""
+        """Return the guarded transport itself, for calls that others have shaped; closing a client that has it leaves it open."""
         return Exchanges(self._shared, deadline)
 
     def close(self) -> None:

@@ -92,13 +92,20 @@ class Wire(smtplib.SMTP):
         if self.sock is None:
             raise ConnectionAbortedError
         if self.waiting is not nothing and not self._is_prompt():
-            self.waiting()
+            self._wait()
         self.sock.settimeout(self.left())
         received = self.sock.recv_into(buffer)
         self._room -= received
         if self._room < 0:
             raise ConnectionAbortedError
         return received
+
+    def _wait(self) -> None:
+        try:
+            self.waiting()
+        except BaseException:
+            self.close()  # else the next mail took the answer for its own
+            raise
 
     def _is_prompt(self) -> bool:
         """Whether something comes before one could call it a wait."""

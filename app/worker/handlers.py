@@ -29,7 +29,7 @@ def _look_at_nothing(_batch: Sequence[Claimed]) -> None:
 class Handler:
     """How one kind is done: `open` makes, for a batch, the function that does one item or raises what `claims` names.
 
-    It is given what the worker owes: `owes` says that what was done of this kind may be written down with the next.
+    If that is `turns.Several` besides, it can do a few at once. It is given what the worker owes: `owes` says that what was done of this kind may be written down with the next.
 
     `ready` says whether it can be done at all at present; until then it stays in the outbox untouched. `look` may look up
     at once what a batch needs.

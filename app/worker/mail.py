@@ -1,4 +1,4 @@
-"""Handing mail over: what is claimed goes out over one connection, and is begun only once a server agreed to take it."""
+"""Handing mail over: what is claimed goes out over a few connections, and is begun only once a server agreed to take it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from app.services import bundle_mail, outbox
 from app.services.claims import Claimed, Failed
 from app.tenancy import across_tenants, acting_for
 from app.vault import Sealed
-from app.worker.owed import Owed
+from app.worker.owed import NotAlike, Owed
 
 SERVER_DOWN = ("unreachable", "tls", "auth")
 LANES, MANY = 4, 8  # connections to the server at most, and how many mails have to be due for more than one
@@ -38,16 +38,12 @@ def look(batch: Sequence[Claimed]) -> None:
 
 @contextmanager
 def opened(owed: Owed) -> Iterator[Callable[[Claimed], None]]:
-    """A run of mails over one connection."""
+    """A run of mails, over one connection or beside it over a few more."""
     transport = transports.current()
     if transport is None:
         raise RuntimeError("There is no way out for mail.")
     with transport.open() as carrier:
         yield Run(carrier, owed)
-
-
-class NotAlike(Exception):
-    """These can't be done in the same way."""
 
 
 class Run:
@@ -57,7 +53,8 @@ class Run:
         self._carrier, self._owed = carrier, owed
         self._down: Failed | None = None
         self._up = False
-        self._lanes = LANES if isinstance(carrier, Connection) else 1
+        self._beside = carrier.beside if isinstance(carrier, Connection) else None
+        self._lanes = LANES if self._beside else 1
         self._many = False
 
     def __call__(self, item: Claimed) -> None:
@@ -120,7 +117,7 @@ class Run:
             return self._owed.all_together(partial(begin_all, items), [partial(begin, item) for item in items])
 
     def _connections(self) -> list[Connection]:
-        return self._carrier.beside(self._lanes) if isinstance(self._carrier, Connection) else []
+        return self._beside(self._lanes) if self._beside else []
 
     def _alone(self, item: Claimed) -> None:
         with acting_for(item.agency_id):

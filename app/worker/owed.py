@@ -3,18 +3,28 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import structlog
 from sqlalchemy import String, bindparam, func, select, true
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.database import transaction
 from app.prepared import Prepared
-from app.services.claims import Claimed
+from app.services.claims import Claimed, Failed, LeaseLost, Postponed, Superseded
+from app.vault import Sealed
 
 Did = TypeVar("Did")
+log = structlog.get_logger(__name__)
 PATIENCE = "400ms"  # less than PostgreSQL waits before it ends whom it finds in a knot (deadlock_timeout)
-_WAIT = Prepared(
-    select(func.set_config("lock_timeout", bindparam("most", type_=String), true()))
-)  # in this transaction
+_IN_THIS_TRANSACTION = true()
+_WAIT = Prepared(select(func.set_config("lock_timeout", bindparam("most", type_=String), _IN_THIS_TRANSACTION)))
+
+
+class NotAlike(Exception):
+    """These can't be done in the same way."""
+
+
+USUAL = (Failed, LeaseLost, NotAlike, Postponed, Sealed, Superseded)
 
 
 class Owed:
@@ -38,9 +48,8 @@ class Owed:
         """Write down by itself what is owed, if anything is."""
         if len(self._items) > 1 and self._try(lambda: True):
             return
-        items, self._items = self._items, []
-        for item in items:
-            self._settle(item)
+        while self._items:
+            self._settle(self._items.pop(0))
 
     def together(self, act: Callable[[], Did]) -> Did:
         """Do `act` and write down what is owed in one transaction; one after the other where one of them can't be."""
@@ -59,7 +68,7 @@ class Owed:
         return [self._tried(act) for act in each]
 
     def _try(self, act: Callable[[], Did], *, impatient: bool = False) -> tuple[Did] | None:
-        """What came of it; nothing where either can't be: neither hinders the other, and its own error comes again."""
+        """What came of it; nothing where either can't be: neither hinders the other, and what hinders one alone comes again."""
         try:
             with transaction() as session:
                 if impatient:
@@ -67,7 +76,10 @@ class Owed:
                 tell = self._write(self._items)
                 # point: owed.written
                 did = act()
-        except Exception:  # noqa: BLE001 - see above
+        except (*USUAL, SQLAlchemyError):
+            return None
+        except Exception:
+            log.exception("not done together")
             return None
         self._items = []
         tell()

@@ -32,9 +32,11 @@ log = structlog.get_logger(__name__)
 class Several(Protocol):
     """What can do several at once: `width` of those that are left; it tells of each how it ended."""
 
-    def width(self, left: Sequence[Claimed], /) -> int: ...
+    def width(self, left: Sequence[Claimed], /) -> int:
+        """How many of the first of these may be done together, at least one."""
 
-    def several(self, items: Sequence[Claimed], /) -> Iterator[tuple[Claimed, Exception | None]]: ...
+    def several(self, items: Sequence[Claimed], /) -> Iterator[tuple[Claimed, Exception | None]]:
+        """Do these; says of each, as soon as it is known, what went wrong if anything did."""
 
 
 @contextmanager

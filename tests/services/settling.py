@@ -5,14 +5,16 @@ from typing import Any
 from app import clock
 from app.database import transaction
 from app.models import Connection, ConnectionRequest
-from app.services import connection_requests
+from app.services import bundles, connection_requests
 from app.services.audit import SYSTEM
 
 
 def settle(asked: ConnectionRequest, connection: Connection) -> None:
     """Have a request be fulfilled with a connection."""
+    at = clock.now()
     with transaction():
-        assert connection_requests.fulfil(asked, connection, generation=asked.generation, at=clock.now(), by=SYSTEM)
+        bundles.touch(asked.workspace_id, at=at)
+        assert connection_requests.fulfil(asked, connection, generation=asked.generation, at=at, by=SYSTEM)
 
 
 def change(row: Any, **values: Any) -> None:
