@@ -92,6 +92,7 @@ def test_eight_callbacks_are_one_exchange_at_an_independent_provider(
         for number in range(rounds):
             workflow = factories.make_workflow(workspace, owner, provided.STEPS[0], name=f"Desk {number}")
             (asked,) = factories.make_sent(workflow, owner, recipient=f"ann.{number}@harbordental.example")
+            visitor.web.environ_base["REMOTE_ADDR"] = f"2001:db8:{number:x}::1"  # of each only so many links are opened
             back = _approve(visitor, asked, person)
             before = len(provider.calls("token"))
             came_to = at_once(there, back, proof.random)
