@@ -26,6 +26,7 @@ from app.web.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 TRUSTED = 1.0  # seconds
+NEVER = 1_000_000_000  # uses, until psycopg has a statement prepared that does not ask for it
 
 
 def create_app(config: Config | None = None, *, catalog: Catalog | None = None) -> Flask:
@@ -79,7 +80,7 @@ def _engine_options(url: str) -> dict[str, object]:
     if make_url(url).get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": 20}, "hide_parameters": True, "pool_size": 40, "max_overflow": 256}
     return {
-        "connect_args": {"connect_timeout": 5},
+        "connect_args": {"connect_timeout": 5, "prepare_threshold": NEVER},
         "hide_parameters": True,
         "pool_events": [(_note_use, "checkin"), (_ping_if_idle, "checkout")],
         "pool_size": 20,

@@ -1,6 +1,7 @@
 """Statements for paths that many people take at once: made, held to the tenant and compiled once, then given to the driver.
 
-What the ORM does for each statement (building it, putting the guard's criteria on it, finding it in a cache, making
+PostgreSQL plans them once for each connection, for whatever values: so they are to be of the kind that looks up few rows by an
+index, where all values are alike. All other statements it plans by their values. What the ORM does for each statement (building it, putting the guard's criteria on it, finding it in a cache, making
 objects) costs several times what the database needs for it.
 """
 
@@ -73,6 +74,7 @@ class _Made:
     sql: str
     binds: tuple[tuple[str, Processor], ...]
     constants: dict[str, Any]  # as the driver takes them
+    asks: dict[str, bool]  # of the driver, besides
     row: Any = None  # makes a row of what the driver gives; None where it gives none
     columns: tuple[Processor, ...] = ()  # empty where the driver gives what is wanted
 
@@ -95,7 +97,7 @@ class _Made:
     def _ran(self, connection: Connection, bound: tuple[Any, ...]) -> tuple[Sequence[Any], int]:
         cursor = connection.connection.cursor()
         try:
-            cursor.execute(self.sql, bound)
+            cursor.execute(self.sql, bound, **self.asks)
             rows = cursor.fetchall() if self.row else ()
         except Exception as error:  # noqa: BLE001 - it becomes what every other statement would raise, and ends what is dead
             connection._handle_dbapi_exception(error, self.sql, bound, cursor, None)  # noqa: SLF001
@@ -205,12 +207,13 @@ def _made(statement: Any, dialect: Dialect, *, column_keys: list[str] | None = N
         process = processors[name]
         constants[name], processors[name] = process(value) if process else value, None
     binds = tuple((name, processors[name]) for name in compiled.positiontup)
+    asks = {"prepare": True} if dialect.name == "postgresql" else {}
     if not (statement.is_select or statement._returning):  # noqa: SLF001
-        return _Made(str(compiled), binds, constants)
+        return _Made(str(compiled), binds, constants, asks)
     columns = statement.exported_columns
     reading = tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns)
     row = namedtuple("Row", columns.keys())  # type: ignore[misc]  # noqa: PYI024 - its fields are those of the statement
-    return _Made(str(compiled), binds, constants, row._make, reading if any(reading) else ())
+    return _Made(str(compiled), binds, constants, asks, row._make, reading if any(reading) else ())
 
 
 def _defaults(table: Any) -> dict[str, Callable[[], Any]]:

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import bindparam, create_engine, select, text
 from sqlalchemy.exc import OperationalError
 
 from app import _engine_options, clock
 from app.database import end_reading, share_clock, transaction
 from app.extensions import db
-from app.models import Agency
+from app.models import Agency, Counter
+from app.prepared import Prepared
 from tests.support import shared_app
 from tests.support.processes import LOOPBACK
 
@@ -38,18 +39,21 @@ app_on_postgres, app_on_sqlite = shared_app.apps
 
 def test_postgres_keeps_what_it_has_prepared_from_one_request_to_the_next(app_on_postgres):
     """At a ROLLBACK psycopg forgets it all, and PostgreSQL plans every statement anew."""
-    for _ in range(7):  # psycopg prepares what it meets for the sixth time
+    counted = Prepared(select(Counter.count).where(Counter.key == bindparam("of")))
+    for _ in range(3):
         with app_on_postgres.app_context():
-            db.session.scalar(select(Agency.id))
+            counted(of="a")
             end_reading()
             db.session.scalar(select(Agency.id))
             with transaction():
-                db.session.scalar(select(Agency.id))
-            db.session.scalar(select(Agency.id))
+                counted(of="a")
+            counted(of="a")
 
     with app_on_postgres.app_context():
-        prepared = db.session.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
-    assert prepared > 0
+        prepared = db.session.execute(
+            text("SELECT generic_plans + custom_plans, statement FROM pg_prepared_statements")
+        ).all()
+    assert [(times, "FROM counter" in statement) for times, statement in prepared] == [(9, True)]
 
 
 def test_a_connection_that_broke_is_replaced_as_the_clock_is_looked_at(app_on_postgres, monkeypatch):
