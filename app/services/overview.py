@@ -96,10 +96,16 @@ def awaited(agency: Agency) -> Awaited:
 
 def _together(ids: Sequence[int]) -> dict[int, Any]:
     each = _each_workflow(ids)
+    rank = case(
+        (each.c.version == 0, WORST_LAST.index(State.DRAFT)),
+        (each.c.made > each.c.connected, WORST_LAST.index(State.PAUSED)),
+        (each.c.total > each.c.connected, WORST_LAST.index(State.WAITING)),
+        else_=WORST_LAST.index(State.READY),
+    )
     rows = db.session.execute(
         select(
             each.c.workspace_id,
-            func.max(each.c.rank).label("worst"),
+            func.max(rank).label("worst"),
             func.sum(each.c.connected).label("connected"),
             func.sum(each.c.total).label("total"),
             func.count().label("workflows"),
@@ -109,17 +115,16 @@ def _together(ids: Sequence[int]) -> dict[int, Any]:
 
 
 def _each_workflow(ids: Sequence[int]) -> Subquery:
-    """What `workflows.progress_of` finds out of each, left in the database; `rank` is the state's place in WORST_LAST."""
-    working = Connection.health.in_([Health.PENDING, Health.ACTIVE])
-    total, connected = func.count(Slot.id), func.coalesce(func.sum(case((working, 1), else_=0)), 0)
-    rank = case(
-        (Workflow.version == 0, WORST_LAST.index(State.DRAFT)),
-        (func.count(Connection.id) > connected, WORST_LAST.index(State.PAUSED)),
-        (total > connected, WORST_LAST.index(State.WAITING)),
-        else_=WORST_LAST.index(State.READY),
-    )
+    """What `workflows.progress_of` finds out of each, left in the database."""
+    works = case((Connection.health.in_([Health.PENDING, Health.ACTIVE]), 1))
     return (
-        select(Workflow.workspace_id, total.label("total"), connected.label("connected"), rank.label("rank"))
+        select(
+            Workflow.workspace_id,
+            Workflow.version,
+            func.count(Slot.id).label("total"),
+            func.count(Connection.id).label("made"),
+            func.count(works).label("connected"),
+        )
         .outerjoin(Slot, Slot.workflow_id == Workflow.id)
         .outerjoin(Connection, Connection.id == Slot.connection_id)
         .where(Workflow.workspace_id.in_(ids), Workflow.archived_at.is_(None))
