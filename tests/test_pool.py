@@ -11,10 +11,11 @@ from sqlalchemy import bindparam, create_engine, select, text
 from sqlalchemy.exc import OperationalError
 
 from app import _engine_options, clock
-from app.database import end_reading, share_clock, transaction
+from app.database import end_reading, prepare_postgres, share_clock, transaction
 from app.extensions import db
 from app.models import Agency, Counter
 from app.prepared import Prepared
+from tests import factories
 from tests.support import shared_app
 from tests.support.processes import LOOPBACK
 
@@ -56,17 +57,21 @@ def test_postgres_keeps_what_it_has_prepared_from_one_request_to_the_next(app_on
     assert [(times, "FROM counter" in statement) for times, statement in prepared] == [(9, True)]
 
 
-def test_a_connection_that_broke_is_replaced_as_the_clock_is_looked_at(app_on_postgres, monkeypatch):
-    with app_on_postgres.app_context():
-        share_clock(db.engine)
-        used = db.session.scalar(text("SELECT pg_backend_pid()"))
-        address = db.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(address) as other:
-        other.execute("SELECT pg_terminate_backend(%s)", (used,))
+def test_a_connection_that_broke_is_replaced_as_the_clock_is_looked_at(postgres_url, monkeypatch):
+    monkeypatch.setattr(clock, "follow", lambda *_moment, **_counted: None)  # the clock is the other tests' too
     monkeypatch.setattr(clock, "shown_ago", lambda: 100.0)
+    address = factories.driver(postgres_url)
+    engine = create_engine(address, **_engine_options(address))
+    prepare_postgres(engine)
+    share_clock(engine)
+    with engine.connect() as connection:
+        used = connection.scalar(text("SELECT pg_backend_pid()"))
+    with psycopg.connect(postgres_url) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", (used,))
 
-    with app_on_postgres.app_context(), transaction():
-        assert db.session.scalar(select(1)) == 1
+    with engine.connect().execution_options(gatehouse_read=True) as connection:
+        assert connection.scalar(text("SELECT pg_backend_pid()")) != used
+    engine.dispose()
 
 
 def test_a_database_that_says_nothing_is_given_up_after_some_seconds():

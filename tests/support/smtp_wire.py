@@ -148,7 +148,8 @@ class MailSession(SMTP):
         self.over.set()
 
     def drop(self) -> None:
-        (self._original_transport or self.transport).abort()
+        with contextlib.suppress(AttributeError):  # as Python 3.11.2 has it of one that is gone already
+            (self._original_transport or self.transport).abort()
 
     async def fault(self, at: Stage, argument: str | None = None) -> Fault | None:
         """Carry out the fault meant for this command; returns one that leaves nothing else to be done."""
