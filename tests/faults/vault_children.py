@@ -50,8 +50,9 @@ def _overwrite(connection: Any, column: Any, fresh: Any) -> int:
 
 def traffic(app: Flask, *, folder: str, name: str, kind: str, without: str = "") -> None:
     """Read or write until a file says stop, and leave behind what came of it."""
-    if without == "new keys":  # what a process holds in memory is all that it knows
+    if without:  # it does not follow the folder by itself: what it seals is wrapped by the old key
         store.LOOKS = 10**9
+    if without == "new keys":  # what a process holds in memory is all that it knows
         keys = app.extensions["gatehouse"].keys
         keys._found = keys._found._replace(ring=Keyring(keys.keyring.active, keys.keyring.keys))
     chance = random.Random(name)
@@ -68,7 +69,8 @@ def traffic(app: Flask, *, folder: str, name: str, kind: str, without: str = "")
             finally:
                 db.session.remove()
         tally["slowest"] = max(tally["slowest"], time.monotonic() - began)
-        (Path(folder) / f"{name}.alive").touch()
+        with (Path(folder) / f"{name}.turns").open("ab") as turns:
+            turns.write(b".")
     made = Path(folder) / f"{name}.{os.getpid()}"
     made.write_text(json.dumps(tally))
     made.rename(Path(folder) / f"{name}.json")
