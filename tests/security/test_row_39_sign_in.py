@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 from sqlalchemy import select
@@ -154,31 +155,30 @@ def test_row_39_every_refusal_asks_the_database_as_much(disabled, clock):
     assert "INSERT" in asked[KNOWN]
 
 
-LIGHT_BOUND = 0.4  # ms, where a row that is not written saves more
+LIGHT_BOUND = 0.12  # of the median, where a row that is not written saves more; a busy machine slows all alike
+SERIES = 8  # noise passes, a real difference shows in every one
 
 
-def without_hashing(scenery, clock, proof) -> dict[str, float]:
-    """The medians where a password costs next to nothing, so that the rest of the work can be seen."""
-    return medians(scenery, clock, proof.random, rounds=proof.size(check=30, prove=300), timer=time.thread_time)
-
-
-def spread(found: Mapping[str, float]) -> float:
-    return max(found.values()) - min(found.values())
+def without_hashing(scenery, clock, proof) -> Iterator[dict[str, float]]:
+    """Series of medians where a password costs next to nothing, so that the rest of the work can be seen."""
+    for _ in range(SERIES):
+        yield medians(scenery, clock, proof.random, rounds=proof.size(check=30, prove=300), timer=time.thread_time)
 
 
 @pytest.mark.alone
 def test_row_39_what_is_done_beside_the_hashing_is_the_same(disabled, clock, proof):
     """With a password hash that costs next to nothing, the rest of a refusal is seen: one look-up, one row written, one commit, whatever is wrong."""
-    found = next(
-        (each for each in (without_hashing(disabled, clock, proof) for _ in range(3)) if spread(each) <= LIGHT_BOUND),
-        {},
-    )
+    seen = []
+    for found in without_hashing(disabled, clock, proof):
+        seen.append(found)
+        if apart(found) <= LIGHT_BOUND:
+            break
 
-    assert found
+    assert apart(found) <= LIGHT_BOUND, seen
     proof.title = "Sign-in: how long a refusal takes beside the hashing"
     for kind, median in found.items():
         proof.figure(f"median, {kind}", f"{median:.2f} ms")
-    proof.figure("between the fastest and the slowest median", f"{spread(found):.2f} ms, of {LIGHT_BOUND} at most")
+    proof.figure("between the fastest and the slowest median", f"{apart(found):.2%}, of {LIGHT_BOUND:.0%} at most")
 
 
 def test_row_39_a_row_that_is_not_written_for_unknown_addresses_would_be_noticed(disabled, clock, proof, monkeypatch):
@@ -186,10 +186,10 @@ def test_row_39_a_row_that_is_not_written_for_unknown_addresses_would_be_noticed
     known = (KNOWN, DISABLED)
     monkeypatch.setattr(staff_sessions, "_note_failure", lambda who, at: careful(who, at) if who in known else None)
 
-    found = without_hashing(disabled, clock, proof)
+    found = list(islice(without_hashing(disabled, clock, proof), 3))
 
-    assert spread(found) > LIGHT_BOUND, found
-    assert min(found, key=found.__getitem__) == "unknown"
+    assert min(map(apart, found)) > LIGHT_BOUND, found
+    assert {min(each, key=each.__getitem__) for each in found} == {"unknown"}
 
 
 @pytest.fixture
