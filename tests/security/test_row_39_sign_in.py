@@ -155,7 +155,7 @@ def test_row_39_every_refusal_asks_the_database_as_much(disabled, clock):
     assert "INSERT" in asked[KNOWN]
 
 
-LIGHT_BOUND = 0.12  # of the median, where a row that is not written saves more; a busy machine slows all alike
+LIGHT_BOUND = 0.09  # of the median, where a row that is not written saves twice as much; a busy machine slows all alike
 SERIES = 8  # noise passes, a real difference shows in every one
 
 
@@ -188,7 +188,7 @@ def test_row_39_a_row_that_is_not_written_for_unknown_addresses_would_be_noticed
 
     found = list(islice(without_hashing(disabled, clock, proof), 3))
 
-    assert min(map(apart, found)) > LIGHT_BOUND, found
+    assert statistics.median(map(apart, found)) > LIGHT_BOUND, found
     assert {min(each, key=each.__getitem__) for each in found} == {"unknown"}
 
 
