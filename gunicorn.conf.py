@@ -21,6 +21,12 @@ control_socket_disable = True  # nobody uses it, and it wants a folder outside t
 
 os.environ["GATEHOUSE_GUNICORN_HOOKS"] = "1"  # wsgi.py wants to know that they run
 _embedded: "list[Worker]" = []
+_forked_from: "list[Arbiter]" = []
+
+
+def post_fork(server: "Arbiter", _process: "Process") -> None:
+    """Remember whose signals this process takes until it has handlers of its own."""
+    _forked_from.append(server)
 
 
 def post_worker_init(process: "Process") -> None:
@@ -40,6 +46,7 @@ def post_worker_init(process: "Process") -> None:
     if app.config["GATEHOUSE"].worker == "embedded":
         _embedded.append(start_embedded(app))
         _stop_together(_embedded[-1])
+    _heed_an_early_end()
 
 
 def _stop_together(worker: "Worker") -> None:
@@ -53,6 +60,14 @@ def _stop_together(worker: "Worker") -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.siginterrupt(signal.SIGTERM, False)  # as gunicorn has it: no system call of a request is cut short
+
+
+def _heed_an_early_end() -> None:
+    """End as asked if that came right after the fork, when it still went into the copy of the server's queue, which nobody reads."""
+    early = _forked_from[-1].SIG_QUEUE
+    while not early.empty():
+        if early.get_nowait() == signal.SIGTERM:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def worker_exit(_server: "Arbiter", _process: "Process") -> None:

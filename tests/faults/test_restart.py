@@ -12,6 +12,20 @@ from tests.support.variant import Change
 
 VIEW = 'template = "panel/people/_list.html" if is_htmx() else "panel/people/index.html"'
 PROMISED = 30.0
+LATE = """
+import time
+
+from pathlib import Path
+
+exec(compile(Path("gunicorn.conf.py").read_text(), "gunicorn.conf.py", "exec"))
+_usual = globals().get("post_fork", lambda server, process: None)
+
+
+def post_fork(server, process):
+    _usual(server, process)
+    if process.age == 2:
+        time.sleep(1.5)
+"""
 
 
 @pytest.fixture
@@ -66,6 +80,18 @@ def test_a_page_in_flight_is_finished_when_the_server_is_told_to_end(installatio
 
     assert (came, code) == (True, 0)
     assert took < PROMISED
+
+
+def test_a_process_that_is_told_to_end_right_after_its_start_does(installation):
+    late = installation.folder / "late.conf.py"
+    late.write_text(LATE)
+    with installation.gunicorn("--config", str(late)) as site:
+        wait_until(lambda: site.output().count("Booting worker") == 2, timeout=20)
+        site.process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+
+        assert site.process.wait(PROMISED + 10) == 0
+    assert time.monotonic() - began < PROMISED / 2, "A process that never heard of it was waited for."
 
 
 def test_a_page_that_is_cut_off_would_be_noticed(installation, crowd):
