@@ -83,6 +83,7 @@ class Server:
         self.connections = 0  # the controller's own first try is not one
 
     def stop(self) -> None:
+        self._controller.on_loop(self._controller.close_listener)
         self.hang_up()
         self._controller.stop()
 

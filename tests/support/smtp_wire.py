@@ -35,6 +35,7 @@ Stage = Literal[
 ]
 # What is sent again and again, and how many seconds apart: a reply that never ends, slowly or fast.
 ENDLESS = {"trickle": (b"2", 0.05), "flood": (b"250-" + b"x" * 500 + b"\r\n", 0.0)}
+ROUNDS = 5  # of the loop, after which a connection that it has accepted has its session
 
 
 @dataclass
@@ -93,6 +94,11 @@ class MailController(Controller):
         asyncio.run_coroutine_threadsafe(make(), self.loop).result(5)
 
     async def close_listener(self) -> None:
+        """Let nobody connect any more; who was let in just now has a session, which `hang_up` ends."""
+        for listening in self.server.sockets:
+            self.loop.remove_reader(listening.fileno())
+        for _ in range(ROUNDS):
+            await asyncio.sleep(0)
         self.server.close()
 
     async def reopen(self) -> None:

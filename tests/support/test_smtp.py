@@ -1,6 +1,9 @@
+import contextlib
+import gc
 import smtplib
 import socket
 import ssl
+import threading
 from email.message import EmailMessage
 
 import pytest
@@ -174,3 +177,29 @@ def test_fault_may_come_after_the_yes_to_starttls(smtp_starttls):
 
     with smtplib.SMTP("localhost", smtp_starttls.port) as client, pytest.raises(ssl.SSLError):
         client.starttls(context=ssl.create_default_context())
+
+
+def test_nobody_is_left_behind_who_connects_at_the_moment_that_it_closes():
+    over, unraised = threading.Event(), []
+
+    def knock(port: int) -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=2) as talk:
+                talk.settimeout(0.05)
+                talk.recv(1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.unraisablehook", lambda found: unraised.append(str(found.exc_value)))
+        with smtp_server() as server:
+            visitors = [threading.Thread(target=knock, args=(server.port,)) for _ in range(4)]
+            for visitor in visitors:
+                visitor.start()
+            for _ in range(100):
+                with server.refusing():
+                    pass
+        over.set()
+        for visitor in visitors:
+            visitor.join()
+        gc.collect()
+
+    assert unraised == []
