@@ -66,8 +66,9 @@ def _heed_an_early_end() -> None:
     """End as asked if that came right after the fork, when it still went into the copy of the server's queue, which nobody reads."""
     early = _forked_from[-1].SIG_QUEUE
     while not early.empty():
-        if early.get_nowait() == signal.SIGTERM:
-            signal.raise_signal(signal.SIGTERM)
+        number = early.get_nowait()
+        if number in (signal.SIGTERM, signal.SIGQUIT):  # by which the server has its processes end
+            signal.raise_signal(number)
 
 
 def worker_exit(_server: "Arbiter", _process: "Process") -> None:

@@ -14,11 +14,10 @@ VIEW = 'template = "panel/people/_list.html" if is_htmx() else "panel/people/ind
 PROMISED = 30.0
 LATE = """
 import time
-
 from pathlib import Path
 
 exec(compile(Path("gunicorn.conf.py").read_text(), "gunicorn.conf.py", "exec"))
-_usual = globals().get("post_fork", lambda server, process: None)
+_usual = post_fork
 
 
 def post_fork(server, process):
@@ -82,12 +81,13 @@ def test_a_page_in_flight_is_finished_when_the_server_is_told_to_end(installatio
     assert took < PROMISED
 
 
-def test_a_process_that_is_told_to_end_right_after_its_start_does(installation):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_is_told_to_end_right_after_its_start_does(installation, number):
     late = installation.folder / "late.conf.py"
     late.write_text(LATE)
     with installation.gunicorn("--config", str(late)) as site:
         wait_until(lambda: site.output().count("Booting worker") == 2, timeout=20)
-        site.process.send_signal(signal.SIGTERM)
+        site.process.send_signal(number)
         began = time.monotonic()
 
         assert site.process.wait(PROMISED + 10) == 0
