@@ -3,12 +3,13 @@
 from app.models.agency import Agency
 from app.models.audit_event import AuditEvent
 from app.models.bundle import Bundle, Channel, IntakeSession
-from app.models.connection import Connection, Health, Secret
+from app.models.connection import Connection, Health, Revocation, Secret
 from app.models.connection_request import ConnectionRequest, Kind, Notice, Status
 from app.models.counter import Counter
-from app.models.flow import Flow, FlowStatus
+from app.models.flow import Flow, FlowStatus, FlowSurface
 from app.models.oauth_client import OAuthClient
 from app.models.outbox import OutboxItem, OutboxState
+from app.models.portal import PortalCode, PortalSession
 from app.models.recipient import Recipient
 from app.models.staff import Role, Staff, StaffSession
 from app.models.vault_key import Purpose, VaultKey
@@ -25,6 +26,7 @@ __all__ = [
     "Counter",
     "Flow",
     "FlowStatus",
+    "FlowSurface",
     "Health",
     "IntakeSession",
     "Kind",
@@ -34,8 +36,11 @@ __all__ = [
     "OAuthClient",
     "OutboxItem",
     "OutboxState",
+    "PortalCode",
+    "PortalSession",
     "Purpose",
     "Recipient",
+    "Revocation",
     "Role",
     "Secret",
     "Slot",

@@ -1,6 +1,6 @@
 from datetime import datetime
 
-from sqlalchemy import LargeBinary, String
+from sqlalchemy import LargeBinary, String, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Model, new_public_id
@@ -24,5 +24,6 @@ class Agency(Model):
     logo: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     logo_digest: Mapped[str | None] = mapped_column(String(64))
 
+    hands_over: Mapped[bool] = mapped_column(default=True, server_default=true())
     mails_per_hour: Mapped[int] = mapped_column(default=1000)
     mails_per_recipient_day: Mapped[int] = mapped_column(default=20)

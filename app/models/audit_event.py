@@ -28,3 +28,5 @@ class AuditEvent(MaybeInWorkspace, Model):
 Index("uq_audit_event_sequence", AuditEvent.agency_id, AuditEvent.sequence, unique=True)
 _UNCHAINED = AuditEvent.sequence.is_(None)
 Index("ix_audit_event_unchained", AuditEvent.id, sqlite_where=_UNCHAINED, postgresql_where=_UNCHAINED)
+# What was done with one thing, the latest first.
+Index("ix_audit_event_subject", AuditEvent.subject, AuditEvent.id)

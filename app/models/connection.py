@@ -18,6 +18,16 @@ class Health(StrEnum):
     REVOKED = "revoked"
 
 
+class Revocation(StrEnum):
+    """What became of giving a revoked connection's access back to its provider."""
+
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    UNSUPPORTED = "unsupported"
+    KEPT_FOR_SIBLING = "kept_for_sibling"
+    UNCONFIRMED = "unconfirmed"
+
+
 class Secret(MaybeInWorkspace, Model):
     """A sealed credential; only the vault opens it, at the place that it was sealed for."""
 
@@ -31,7 +41,11 @@ class Secret(MaybeInWorkspace, Model):
 
 
 class Connection(MaybeInWorkspace, Model):
-    """A stored credential of one app: the agency's when `owner_email` is none, else that client's. Holds the id of its secret only."""
+    """A stored credential of one app: the agency's when `owner_email` is none, else that client's. Holds the id of its secret only.
+
+    Once its owner was removed (`owner_left_at`) the workspace's members have it. One process at a time refreshes it: the one
+    whose lease stands in `refresh_lease`; `refresh_called_at` says that the provider may have been asked.
+    """
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
@@ -40,7 +54,9 @@ class Connection(MaybeInWorkspace, Model):
     name_key: Mapped[str] = mapped_column(String(1000))  # casefold() may treble a letter
     health: Mapped[Health] = mapped_column(enum_column(Health), default=Health.PENDING)
     health_reason: Mapped[str | None] = mapped_column(String(40))
+    broken_at: Mapped[datetime | None]
     owner_email: Mapped[str | None] = mapped_column(index=True)
+    owner_left_at: Mapped[datetime | None]
 
     issuer: Mapped[str] = mapped_column(String(255))
     external_id: Mapped[str | None] = mapped_column(String(255))
@@ -53,12 +69,20 @@ class Connection(MaybeInWorkspace, Model):
     scopes: Mapped[list[str]] = mapped_column(default=list)
     secret_id: Mapped[int | None] = mapped_column(ForeignKey("secret.id"), unique=True)
     refreshable: Mapped[bool] = mapped_column(default=False)
+    token_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
+    grant_ends_at: Mapped[datetime | None]
+    refresh_lease: Mapped[str | None] = mapped_column(String(20))
+    refresh_called_at: Mapped[datetime | None]
+    refresh_failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    refresh_after: Mapped[datetime | None]
 
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    revocation: Mapped[Revocation | None] = mapped_column(enum_column(Revocation))
+    deleted_at: Mapped[datetime | None]
 
     secret: Mapped[Secret | None] = relationship()
 
@@ -83,6 +107,9 @@ _IDENTITY = (Connection.app_key, Connection.issuer, Connection.external_id)
 Index("ix_connection_account", Connection.issuer, Connection.external_id)
 Index("ix_connection_health", Connection.agency_id, Connection.health, Connection.updated_at)
 Index("ix_connection_app", Connection.workspace_id, Connection.app_key, Connection.health)
+_ENDS, _LEASED = Connection.grant_ends_at.is_not(None), Connection.refresh_lease.is_not(None)
+Index("ix_connection_ends", Connection.agency_id, Connection.grant_ends_at, sqlite_where=_ENDS, postgresql_where=_ENDS)
+Index("ix_connection_leased", Connection.refresh_lease, sqlite_where=_LEASED, postgresql_where=_LEASED)
 _partial("uq_connection_name", Connection.workspace_id, Connection.app_key, Connection.name_key, where=_IN_WORKSPACE)
 _partial(
     "uq_connection_account_name", Connection.agency_id, Connection.app_key, Connection.name_key, where=_ACCOUNT_WIDE

@@ -77,6 +77,8 @@ class ConnectionRequest(InWorkspace, Model):
     sent_scopes: Mapped[list[str] | None]
     resends: Mapped[int] = mapped_column(default=0)
     handed_over_from: Mapped[str | None]
+    handed_over_at: Mapped[datetime | None]
+    hand_over_to: Mapped[str | None]  # whom the recipient named, while staff have not agreed
 
     notice: Mapped[Notice | None] = mapped_column(enum_column(Notice))
     granted_scopes: Mapped[list[str] | None]
@@ -139,4 +141,15 @@ Index(
     ConnectionRequest.workspace_id,
     ConnectionRequest.workflow_id,
     ConnectionRequest.recipient,
+)
+_HANDED_OVER, _ASKS = ConnectionRequest.handed_over_from.is_not(None), ConnectionRequest.hand_over_to.is_not(None)
+Index(
+    "ix_connection_request_handed_over",
+    ConnectionRequest.workspace_id,
+    ConnectionRequest.handed_over_from,
+    sqlite_where=_HANDED_OVER,
+    postgresql_where=_HANDED_OVER,
+)
+Index(
+    "ix_connection_request_hand_over", ConnectionRequest.agency_id, sqlite_where=_ASKS, postgresql_where=_ASKS
 )

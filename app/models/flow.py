@@ -8,8 +8,16 @@ from sqlalchemy.schema import ForeignKey
 
 from app.database import Model, enum_column, new_public_id
 from app.models.bundle import Bundle
+from app.models.connection import Connection
 from app.models.connection_request import ConnectionRequest
 from app.tenancy import InWorkspace
+
+
+class FlowSurface(StrEnum):
+    """Where somebody started an authorization, and so which of their sessions it is bound to."""
+
+    INTAKE = "intake"
+    PORTAL = "portal"
 
 
 class FlowStatus(StrEnum):
@@ -25,14 +33,18 @@ class FlowStatus(StrEnum):
 class Flow(InWorkspace, Model):
     """One authorization at a provider, bound to the browser that started it; lives 15 minutes.
 
+    It is for a request, or renews the connection of `recipient` alone.
     State and the cookie's secret are stored as SHA-256; endpoints and scopes are frozen at the start; verifier and a
     grant that waits for the client's decision are sealed.
     """
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
-    request_id: Mapped[int] = mapped_column(ForeignKey("connection_request.id"), index=True)
-    bundle_id: Mapped[int] = mapped_column(ForeignKey("bundle.id"), index=True)
+    surface: Mapped[FlowSurface] = mapped_column(enum_column(FlowSurface), default=FlowSurface.INTAKE, server_default="intake")
+    request_id: Mapped[int | None] = mapped_column(ForeignKey("connection_request.id"), index=True)
+    bundle_id: Mapped[int | None] = mapped_column(ForeignKey("bundle.id"), index=True)
+    connection_id: Mapped[int | None] = mapped_column(ForeignKey("connection.id"), index=True)
+    recipient: Mapped[str] = mapped_column(server_default="")
     generation: Mapped[int]
     app_key: Mapped[str] = mapped_column(String(60))
     oauth_client: Mapped[str] = mapped_column(String(80))
@@ -53,5 +65,6 @@ class Flow(InWorkspace, Model):
     expires_at: Mapped[datetime] = mapped_column(index=True)
     finished_at: Mapped[datetime | None]
 
-    asked: Mapped[ConnectionRequest] = relationship()
-    bundle: Mapped[Bundle] = relationship()
+    asked: Mapped[ConnectionRequest | None] = relationship()
+    bundle: Mapped[Bundle | None] = relationship()
+    connection: Mapped[Connection | None] = relationship()
