@@ -19,7 +19,7 @@ PUBLIC = {
     *("brand.show_sheet", "brand.show_logo"),
     *("panel.sign_in", "panel.submit_sign_in"),
     *("setup.start", "setup.show_set_up", "setup.create_agency", "setup.send_test_mail"),
-    *("portal.not_open_yet", "portal.sign_in"),
+    *("portal.login", "portal.sign_in", "portal.show_connections", "portal.show_workflow"),
     "client.open_link",
 }
 MANAGERS = {

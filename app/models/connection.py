@@ -69,6 +69,7 @@ class Connection(MaybeInWorkspace, Model):
     scopes: Mapped[list[str]] = mapped_column(default=list)
     secret_id: Mapped[int | None] = mapped_column(ForeignKey("secret.id"), unique=True)
     refreshable: Mapped[bool] = mapped_column(default=False)
+    granted_at: Mapped[datetime | None]
     token_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     grant_ends_at: Mapped[datetime | None]

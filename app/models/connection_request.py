@@ -150,6 +150,4 @@ Index(
     sqlite_where=_HANDED_OVER,
     postgresql_where=_HANDED_OVER,
 )
-Index(
-    "ix_connection_request_hand_over", ConnectionRequest.agency_id, sqlite_where=_ASKS, postgresql_where=_ASKS
-)
+Index("ix_connection_request_hand_over", ConnectionRequest.agency_id, sqlite_where=_ASKS, postgresql_where=_ASKS)

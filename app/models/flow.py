@@ -40,7 +40,9 @@ class Flow(InWorkspace, Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
-    surface: Mapped[FlowSurface] = mapped_column(enum_column(FlowSurface), default=FlowSurface.INTAKE, server_default="intake")
+    surface: Mapped[FlowSurface] = mapped_column(
+        enum_column(FlowSurface), default=FlowSurface.INTAKE, server_default="intake"
+    )
     request_id: Mapped[int | None] = mapped_column(ForeignKey("connection_request.id"), index=True)
     bundle_id: Mapped[int | None] = mapped_column(ForeignKey("bundle.id"), index=True)
     connection_id: Mapped[int | None] = mapped_column(ForeignKey("connection.id"), index=True)

@@ -154,7 +154,7 @@ def cancel(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
     return asked
 
 
-def withdraw(asked: ConnectionRequest, *, by: Staff, at: datetime) -> None:
+def withdraw(asked: ConnectionRequest, *, by: Staff | Actor, at: datetime) -> None:
     """Cancel within a transaction that holds the workspace's lock; Conflict once it is settled."""
     values: dict[str, Any] = {
         "settled_at": at,
@@ -233,6 +233,26 @@ def fulfil(
         audit.record("request.other_account", subject, by=by, at=at, app=asked.app_key, account=connection.account)
     db.session.expire_all()
     return True
+
+
+def mended(connection: Connection | Kept, *, besides: int | None = None, by: Actor, at: datetime) -> None:
+    """Settle what still asks that a connection be mended, now that it is: one that was not sent yet is withdrawn.
+
+    Within a transaction that holds the workspace's lock.
+    """
+    asking = db.session.scalars(
+        select(ConnectionRequest).where(
+            ConnectionRequest.connection_id == connection.id,
+            ConnectionRequest.kind == Kind.REAUTHORIZE,
+            ConnectionRequest.id != (besides or 0),
+            ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING, Status.DECLINED]),
+        )
+    ).all()
+    for asked in asking:
+        if asked.status is Status.QUEUED:
+            withdraw(asked, by=by, at=at)
+        else:
+            fulfil(asked, connection, generation=asked.generation, at=at, by=by)
 
 
 def revoke_for(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:

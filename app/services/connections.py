@@ -6,18 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, String, bindparam, func, select
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import joinedload
 
 from app.catalog.schema import App
 from app.extensions import db
 from app.i18n import _
-from app.models import Connection, Health, Slot
+from app.models import Connection, Flow, Health
 from app.oauth import scopes as protocol
 from app.oauth.faults import Fault, OAuthError
 from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.prepared import Prepared, Row
-from app.services import audit, scopes, secrets
+from app.services import audit, lifetimes, members, scopes, secrets
 from app.services.audit import Actor
 from app.services.secrets import Kept
 from app.tenancy import across_tenants
@@ -49,7 +49,7 @@ def sought(app: App, identity: Identity | None) -> dict[str, str | None]:
     return {"app": app.key, "by": identity.issuer, "named": identity.id, "name": _key(identity.label or app.name)}
 
 
-def store(flow: Row, asked: Row, app: App, grant: Grant, *, at: datetime) -> Connection | Kept:
+def store(flow: Row | Flow, asked: Row, app: App, grant: Grant, *, at: datetime) -> Connection | Kept:
     """Keep a grant as the connection of its account: a new one, or the one this workspace has of it. Raises Narrower.
 
     Within a transaction that holds the workspace's lock, in which `asked` was read.
@@ -60,44 +60,93 @@ def store(flow: Row, asked: Row, app: App, grant: Grant, *, at: datetime) -> Con
     account = {"app": flow.app_key, "by": identity.issuer, "named": identity.id}
     known = _OF_ACCOUNT(workspace=flow.workspace_id, **account).scalar() if asked.known else None
     # point: connection.found
-    brought = {
-        "health": Health.ACTIVE,  # the identity is proof
-        "owner_email": flow.recipient,
-        "oauth_client": flow.oauth_client,
-        "endpoints": flow.endpoints,
-        "fields": flow.fields,
-        "kept": {**grant.token.kept, **identity.kept},
-        "scopes": list(grant.scopes),
-        "expires_at": grant.token.expires_at,
-    }
-    kept: Connection | Kept
-    if known is None:
-        brought["name"] = _free_name(flow, asked, identity.label or app.name)
-        kept = _new(flow, app, identity, grant.token, brought, at=at)
-    else:
-        kept = _renew(known, app, grant, brought, at=at)
+    if known is not None:
+        return renew(db.session.get_one(Connection, known), flow, app, grant, at=at)
+    brought = _brought(flow, app, grant, at=at)
+    brought["name"] = _free_name(flow, asked, identity.label or app.name)
+    kept = _new(flow, app, identity, grant.token, brought, at=at)
     # point: secret.kept
-    subject = audit.Subject("connection", kept.public_id, flow.workspace_id)
-    told = {"app": app.key, "account": kept.account, "scopes": brought["scopes"]}
-    act = "connection.created" if known is None else "connection.updated"
-    audit.record(act, subject, by=Actor.client(flow.recipient), at=at, **told)
+    _record("connection.created", kept, flow, brought["scopes"], at=at)
     return kept
 
 
-def _renew(connection_id: int, app: App, grant: Grant, brought: dict[str, Any], *, at: datetime) -> Connection:
-    """Put a new grant in the place of the one that a connection has."""
-    connection = db.session.get_one(Connection, connection_id)
-    if lacking := protocol.missing(needed_of(connection), grant.scopes, app):
+def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, at: datetime) -> Connection:
+    """Put a new grant in the place of the one that a connection has, which lives on with it. Raises Narrower.
+
+    Within a transaction that holds the workspace's lock.
+    """
+    if lacking := protocol.missing(scopes.needed_of(connection), grant.scopes, app):
         raise Narrower(lacking)
-    for name, value in brought.items():
+    for name, value in (_brought(flow, app, grant, at=at) | _WHOLE).items():
         setattr(connection, name, value)
-    connection.health_reason, connection.revoked_at, connection.updated_at = None, None, at
+    connection.updated_at = at
     connection.account = (grant.identity.label if grant.identity else "") or connection.account
     # point: connection.written
     credential = _credential(grant.token, of=connection)
     connection.refreshable = credential["refresh_token"] is not None
     secrets.keep(connection, credential, at=at)
+    # point: secret.renewed
+    _record("connection.updated", connection, flow, connection.scopes, at=at)
     return connection
+
+
+_WHOLE: dict[str, Any] = dict.fromkeys(  # what is no longer so of a connection that its owner approved anew
+    (
+        "broken_at",
+        "deleted_at",
+        "health_reason",
+        "owner_left_at",
+        "refresh_after",
+        "refresh_called_at",
+        "refresh_lease",
+        "revocation",
+        "revoked_at",
+    )
+) | {"refresh_failures": 0}
+
+
+def _brought(flow: Row | Flow, app: App, grant: Grant, *, at: datetime) -> dict[str, Any]:
+    """What a connection is by its newest grant."""
+    kept = grant.identity.kept if grant.identity else {}
+    return {
+        "health": Health.ACTIVE,  # the identity is proof
+        "owner_email": flow.recipient,
+        "oauth_client": flow.oauth_client,
+        "endpoints": flow.endpoints,
+        "fields": flow.fields,
+        "kept": {**grant.token.kept, **kept},
+        "scopes": list(grant.scopes),
+        "granted_at": at,
+        "token_at": at,
+        "expires_at": grant.token.expires_at,
+        "grant_ends_at": lifetimes.grant_ends(app, grant.token, granted_at=at, at=at),
+    }
+
+
+def _record(act: str, kept: Connection | Kept, flow: Row | Flow, scopes: Sequence[str], *, at: datetime) -> None:
+    subject = audit.Subject("connection", kept.public_id, flow.workspace_id)
+    told = {"app": flow.app_key, "account": kept.account, "scopes": list(scopes)}
+    audit.record(act, subject, by=Actor.client(flow.recipient), at=at, **told)
+
+
+def owned(connection_id: int, email: str) -> Connection | None:
+    """The connection if it is the address's to renew, locked: their own, or of an owner who was removed. Within a transaction."""
+    found = db.session.scalar(
+        select(Connection)
+        .where(Connection.id == connection_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return found if found is not None and is_owned(found, email) else None
+
+
+def is_owned(connection: Connection, email: str) -> bool:
+    """Whether an address may act on a connection: it gave it, or is a member now that whoever gave it was removed."""
+    if connection.owner_email is None or connection.deleted_at is not None:
+        return False
+    if connection.owner_left_at is None:
+        return connection.owner_email == email
+    return members.is_member(connection.workspace_id, email)
 
 
 def _same_account(app_key: str, identity: Identity) -> tuple[ColumnElement[bool], ...]:
@@ -120,7 +169,9 @@ _OF_ACCOUNT = Prepared(
 )
 
 
-def _new(flow: Row, app: App, identity: Identity, token: Token, brought: dict[str, Any], *, at: datetime) -> Kept:
+def _new(
+    flow: Row | Flow, app: App, identity: Identity, token: Token, brought: dict[str, Any], *, at: datetime
+) -> Kept:
     credential = _credential(token)
     return secrets.keep_new(
         credential,
@@ -165,7 +216,7 @@ _NAMES = Prepared(
 )
 
 
-def _free_name(flow: Row, asked: Row, wanted: str) -> str:
+def _free_name(flow: Row | Flow, asked: Row, wanted: str) -> str:
     """The account's name, with a number behind it while another connection of the app has it."""
     if not asked.is_named:
         return wanted
@@ -179,14 +230,6 @@ def _free_name(flow: Row, asked: Row, wanted: str) -> str:
 
 def _key(name: str) -> str:
     return name.strip().casefold()
-
-
-def needed_of(connection: Connection) -> tuple[str, ...]:
-    """What all slots that use a connection need of it together."""
-    using = db.session.scalars(
-        select(Slot).where(Slot.connection_id == connection.id).options(selectinload(Slot.nodes))
-    ).all()
-    return tuple(dict.fromkeys(scope for slot in using for scope in scopes.of_slot(slot)))
 
 
 def why_broken(connection: Connection) -> str:

@@ -3,7 +3,7 @@
 from sqlalchemy import and_, bindparam, exists, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
-from app.models import Bundle, Connection, ConnectionRequest, Flow, FlowStatus, Status
+from app.models import Bundle, Connection, ConnectionRequest, Flow, FlowStatus, Status, Workflow
 from app.prepared import Prepared
 
 BEGIN = Prepared(insert(Flow))
@@ -17,10 +17,7 @@ RETRIED = Prepared(
 
 # Each looked up by itself: joined, PostgreSQL may rather read two tables in the order of their keys up to these rows.
 _asked_by = select(ConnectionRequest.public_id).where(ConnectionRequest.id == Flow.request_id).scalar_subquery()
-_bundle, _recipient = (
-    select(column).where(Bundle.id == Flow.bundle_id).scalar_subquery()
-    for column in (Bundle.public_id, Bundle.recipient)
-)
+_bundle = select(Bundle.public_id).where(Bundle.id == Flow.bundle_id).scalar_subquery()
 BY_STATE = Prepared(
     select(
         Flow.id,
@@ -29,6 +26,9 @@ BY_STATE = Prepared(
         Flow.workspace_id,
         Flow.request_id,
         Flow.bundle_id,
+        Flow.connection_id,
+        Flow.surface,
+        Flow.recipient,
         Flow.generation,
         Flow.app_key,
         Flow.oauth_client,
@@ -42,8 +42,16 @@ BY_STATE = Prepared(
         Flow.verifier,
         _asked_by.label("request"),
         _bundle.label("bundle"),
-        _recipient.label("recipient"),
     ).where(Flow.state_hash == bindparam("hashed"))
+)
+
+PLACES = Prepared(
+    select(Workflow.public_id.label("workflow"), Connection.public_id.label("connection"))
+    .select_from(Flow)
+    .outerjoin(ConnectionRequest, ConnectionRequest.id == Flow.request_id)
+    .outerjoin(Workflow, Workflow.id == ConnectionRequest.workflow_id)
+    .outerjoin(Connection, Connection.id == Flow.connection_id)
+    .where(Flow.id == bindparam("flow"))
 )
 
 CLAIM = Prepared(
@@ -91,13 +99,13 @@ ASKED = Prepared(
     ).where(ConnectionRequest.id == bindparam("asked"))
 )
 
-HELD = Prepared(
-    select(Flow.public_id).where(
-        Flow.request_id == bindparam("asked"),
-        Flow.id != bindparam("flow"),
-        and_(Flow.status == FlowStatus.HELD, Flow.grant.is_not(None)),
-    )
+_is_replaced = (
+    Flow.request_id == bindparam("asked"),
+    Flow.id != bindparam("flow"),
+    and_(Flow.status == FlowStatus.HELD, Flow.grant.is_not(None)),
 )
+HELD = Prepared(select(Flow.public_id).where(*_is_replaced))
+REPLACED = Prepared(update(Flow).where(*_is_replaced).values(status=FlowStatus.FAILED))
 
 DONE = Prepared(
     update(Flow)

@@ -17,7 +17,7 @@ from app.database import end_reading, new_public_id, transaction
 from app.errors import Conflict, NotFound, ProviderFailed
 from app.extensions import db
 from app.i18n import _, ngettext
-from app.models import ConnectionRequest, Notice, Status
+from app.models import Connection, ConnectionRequest, FlowSurface, Notice, Status
 from app.oauth import authorize
 from app.oauth.client import ClientCredentials
 from app.oauth.faults import Fault, OAuthError
@@ -34,7 +34,7 @@ from app.services import (
     sealed,
 )
 from app.services.audit import Actor
-from app.services.intake import Intake, required
+from app.services.intake import Host, Intake, required
 from app.services.intake_rows import Asked
 from app.services.oauth_clients import UsableClient
 from app.vault import seal
@@ -87,14 +87,7 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
     if not at_once:
         end_reading()  # no transaction stays open while the provider's metadata is waited for
     try:
-        begun = authorize.begin(
-            app,
-            ClientCredentials(client.client_id, client.client_secret),
-            redirect_uri=client.redirect_uri,
-            scopes=wanted,
-            fields=fields,
-            login_hint=asked.expected_account if "@" in asked.expected_account else None,
-        )
+        begun = _authorize(app, client, wanted, fields, asked.expected_account)
     except OAuthError as error:
         if at_once:
             count()
@@ -107,9 +100,68 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
     with transaction():
         if at_once:
             count()
-        _save(intake, asked, begun, client, **bound, fields=fields, scopes=list(wanted))
+        purpose = {
+            "surface": intake.surface,
+            "request_id": asked.id,
+            "bundle_id": intake.bundle.id,
+            "connection_id": None,
+            "recipient": intake.bundle.recipient,
+            "generation": asked.generation,
+        }
+        _save(_whose(intake.bundle), app, begun, client, **purpose, **bound, fields=fields, scopes=list(wanted))
+        if asked.notice is not None or asked.typed_fields != fields:
+            flow_rows.RETRIED(asked=asked.id, of=asked.generation, typed=fields)
     # point: flow.started
     return Started(begun.url, cookie_name(begun.state.reveal()), secret, app)
+
+
+def renew(connection: Connection, *, by: str, agency: Host, session_hash: bytes) -> Started:
+    """Begin an authorization with which `by` renews a connection of their own in the portal, with the same account.
+
+    Raises ProviderFailed as `start` does; RateLimited; Sealed.
+    """
+    runtime.current().keys.require()
+    at, app = clock.now(), scopes.app_of(connection)
+    limits.spend(f"flows of {connection.public_id}", at=at, window=LIFETIME, limit=MOST_STARTS)
+    client = oauth_clients.for_app(agency, app.key)
+    if client is None or app.oauth2 is None:
+        raise ProviderFailed(_(connection_requests.NOT_OAUTH), code=Notice.UNCONFIGURED)
+    _keep_pause(app, pauses.minutes_left(client.paused_until, at=at))
+    wanted = scopes.together(app, scopes.needed_of(connection), connection.scopes)
+    whose = {"agency_id": connection.agency_id, "workspace_id": connection.workspace_id}
+    connection_id, fields, account = connection.id, dict(connection.fields), connection.account
+    end_reading()
+    try:
+        begun = _authorize(app, client, wanted, fields, account)
+    except OAuthError as error:
+        pauses.keep(client.key, error.retry_after, at=at)
+        raise ProviderFailed(_("%(app)s can't be reached just now. Try again.", app=app.name)) from None
+    secret = secrets.token_urlsafe(32)
+    purpose = {
+        "surface": FlowSurface.PORTAL,
+        "request_id": None,
+        "bundle_id": None,
+        "connection_id": connection_id,
+        "recipient": by,
+        "generation": 0,
+    }
+    bound = {"browser_hash": digest(secret), "session_hash": session_hash}
+    with transaction():
+        _save(whose, app, begun, client, **purpose, **bound, fields=fields, scopes=list(wanted))
+    return Started(begun.url, cookie_name(begun.state.reveal()), secret, app)
+
+
+def _authorize(
+    app: App, client: UsableClient, wanted: tuple[str, ...], fields: Mapping[str, str], account: str | None
+) -> authorize.Authorization:
+    return authorize.begin(
+        app,
+        ClientCredentials(client.client_id, client.client_secret),
+        redirect_uri=client.redirect_uri,
+        scopes=wanted,
+        fields=fields,
+        login_hint=account if account and "@" in account else None,
+    )
 
 
 def _goes_at_once(app: App) -> bool:
@@ -139,17 +191,14 @@ def clean_fields(app: App, typed: Mapping[str, str]) -> dict[str, str]:
     return {field.name: field.clean(typed.get(field.name, "")[:400]) for field in app.fields}
 
 
-def _save(intake: Intake, asked: Row, begun: authorize.Authorization, client: UsableClient, **values: Any) -> None:
+def _save(whose: dict[str, Any], app: App, begun: authorize.Authorization, client: UsableClient, **values: Any) -> None:
     """Write what an authorization is for, and how it goes on when it comes back. Within a transaction."""
-    at, bundle, public_id = clock.now(), intake.bundle, new_public_id()
-    place = sealed.verifier_place(SimpleNamespace(**_whose(bundle), public_id=public_id))
+    at, public_id = clock.now(), new_public_id()
+    place = sealed.verifier_place(SimpleNamespace(**whose, public_id=public_id))
     verifier = begun.code_verifier and seal(runtime.current().keyring, begun.code_verifier.reveal().encode(), place)
     flow_rows.BEGIN(
         public_id=public_id,
-        request_id=asked.id,
-        bundle_id=bundle.id,
-        generation=asked.generation,
-        app_key=asked.app_key,
+        app_key=app.key,
         oauth_client=client.key,
         redirect_uri=client.redirect_uri,
         state_hash=digest(begun.state.reveal()),
@@ -158,14 +207,12 @@ def _save(intake: Intake, asked: Row, begun: authorize.Authorization, client: Us
         verifier=verifier,
         created_at=at,
         expires_at=at + LIFETIME,
-        **_whose(bundle),
+        **whose,
         **values,
     )
     # point: flow.inserted
-    if asked.notice is not None or asked.typed_fields != values["fields"]:
-        flow_rows.RETRIED(asked=asked.id, of=asked.generation, typed=values["fields"])
-    subject = audit.Subject("flow", public_id, bundle.workspace_id)
-    audit.record("flow.started", subject, by=Actor.client(bundle.recipient), at=at, app=asked.app_key)
+    subject = audit.Subject("flow", public_id, whose["workspace_id"])
+    audit.record("flow.started", subject, by=Actor.client(values["recipient"]), at=at, app=app.key)
     # point: flow.saved
 
 

@@ -4,16 +4,17 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from app import clock, runtime
 from app.database import end_reading, transaction
 from app.extensions import db
-from app.models import Agency, Flow
+from app.models import Agency, Flow, FlowStatus
 from app.oauth.client import ClientCredentials
 from app.oauth.endpoints import Endpoints
 from app.oauth.identify import Identity
 from app.oauth.revoke import RevokeLater, RevokeOutcome, revoke
+from app.oauth.token import Token
 from app.prepared import Row
 from app.services import audit, connections, flow_rows, oauth_clients, outbox, scopes, sealed, secrets
 from app.services.audit import SYSTEM
@@ -30,6 +31,8 @@ def hold(flow: Flow, grant: Grant, *, until: datetime, at: datetime) -> None:
     written = {
         "access_token": token.access_token.reveal(),
         "refresh_token": token.refresh_token.reveal() if token.refresh_token else None,
+        "token_type": token.token_type,
+        "ends": [_written(moment) for moment in (token.expires_at, token.refresh_expires_at)],
         "kept": {**token.kept, **(identity.kept if identity else {})},
         "account": [identity.issuer, identity.id, identity.label] if identity else None,
         "scopes": list(grant.scopes),
@@ -40,10 +43,41 @@ def hold(flow: Flow, grant: Grant, *, until: datetime, at: datetime) -> None:
     outbox.put(KIND, flow.public_id, agency_id=flow.agency_id, at=at, due_at=until, flow=flow.id)
 
 
-def replace_earlier(flow: Row, *, at: datetime) -> None:
+def _written(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def restore(flow: Flow) -> Grant:
+    """The grant that a flow holds, as it came; raises VaultError where it does not open."""
+    written = _opened(flow)
+    fresh = written["refresh_token"]
+    expires_at, refresh_expires_at = (datetime.fromisoformat(end) if end else None for end in written["ends"])
+    issuer, account_id, label = written["account"]
+    token = Token(
+        access_token=Masked(written["access_token"]),
+        refresh_token=Masked(fresh) if fresh else None,
+        token_type=written["token_type"],
+        expires_at=expires_at,
+        refresh_expires_at=refresh_expires_at,
+        scopes=tuple(written["scopes"]),
+        kept=written["kept"],
+    )
+    return Grant(token, Identity(issuer=issuer, id=account_id, label=label), tuple(written["scopes"]))
+
+
+def _opened(flow: Flow) -> dict[str, Any]:
+    opened: dict[str, Any] = json.loads(open_(runtime.current().keyring, flow.grant or b"", sealed.grant_place(flow)))
+    return opened
+
+
+def replace_earlier(flow: Row | Flow, *, at: datetime) -> None:
     """Have the grants discarded now that earlier flows of the same request hold. Within a transaction."""
-    for held in flow_rows.HELD(asked=flow.request_id, flow=flow.id).scalars().all():
-        outbox.retry_now(KIND, held, at=at)
+    of = {"asked": flow.request_id, "flow": flow.id}
+    held = flow_rows.HELD(**of).scalars().all()
+    if held:
+        flow_rows.REPLACED(**of)
+    for each in held:
+        outbox.retry_now(KIND, each, at=at)
 
 
 class NotGivenBack(Exception):
@@ -60,16 +94,25 @@ def discard(flow_id: int, *, agency_id: int) -> None:
     Where that would end other connections of the same account, the provider is not asked.
     """
     with acting_for(agency_id):
-        flow = db.session.scalar(select(Flow).where(Flow.id == flow_id))
-        if flow is None or flow.grant is None:
+        if not _take(flow_id):
             return
-        written = json.loads(open_(runtime.current().keyring, flow.grant, sealed.grant_place(flow)))
+        flow = db.session.get_one(Flow, flow_id, populate_existing=True)
+        written = _opened(flow)
         # point: grant.opened
         outcome = _give_back(flow, written)
     # point: grant.revoked
     if outcome == RevokeOutcome.FAILED:
         raise NotGivenBack
     shred(flow_id, agency_id=agency_id, outcome=outcome, at=clock.now())
+
+
+def _take(flow_id: int) -> bool:
+    """Let nobody use a grant any more; false if it was used, or is gone."""
+    with transaction() as session:
+        taken = session.execute(
+            update(Flow).where(Flow.id == flow_id, Flow.grant.is_not(None)).values(status=FlowStatus.FAILED)
+        )
+        return taken.rowcount == 1  # type: ignore[attr-defined,no-any-return]
 
 
 def shred(flow_id: int, *, agency_id: int, outcome: str, at: datetime) -> None:

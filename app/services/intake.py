@@ -9,7 +9,7 @@ from app.catalog.schema import App
 from app.database import transaction
 from app.errors import Conflict, RateLimited
 from app.i18n import _
-from app.models import Bundle, Notice, Status
+from app.models import Bundle, FlowSurface, Notice, Status
 from app.oauth import scopes as protocol
 from app.prepared import Row
 from app.services import (
@@ -55,11 +55,15 @@ class Host:
 
 @dataclass(frozen=True)
 class Intake:
-    """A browser's access to one bundle: `is_open` while its link works, else only the final page is left."""
+    """A browser's access to one bundle: `is_open` while its link works, else only the final page is left.
+
+    `surface` is where it has that access: by a link, or signed in to the portal.
+    """
 
     bundle: Row
     agency: Host
     is_open: bool
+    surface: FlowSurface = FlowSurface.INTAKE
 
 
 @dataclass(frozen=True)

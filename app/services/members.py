@@ -43,6 +43,14 @@ def get(workspace: Workspace, public_id: str) -> Member:
     return found
 
 
+def is_member(workspace_id: int | None, email: str) -> bool:
+    """Whether the address is one of the workspace's present members."""
+    found = select(Member.id).where(
+        Member.workspace_id == workspace_id, Member.email == email, Member.removed_at.is_(None)
+    )
+    return db.session.scalar(found) is not None
+
+
 def add(workspace: Workspace, *, name: str, email: str, by: Staff) -> Member:
     """Give a person of the client a portal login; what they are sent from now on leads to the portal."""
     at, name, email = clock.now(), addresses.clean_name(name), addresses.normalise(email)

@@ -3,8 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sqlalchemy import select
+from sqlalchemy.orm import selectinload
+
 from app import runtime
 from app.catalog.schema import App, departed
+from app.extensions import db
 from app.models import Connection, ConnectionRequest, Flow, Node, Slot
 from app.oauth import scopes as protocol
 from app.prepared import Row
@@ -28,6 +32,14 @@ def of_slot(slot: Slot) -> tuple[str, ...]:
 def app_of(row: Slot | Node | ConnectionRequest | Connection | Flow | Row) -> App:
     """The catalog's app of a row, or a stand-in when it has left the catalog since."""
     return runtime.current().catalog.find(row.app_key) or departed(row.app_key)
+
+
+def needed_of(connection: Connection) -> tuple[str, ...]:
+    """What all slots that use a connection need of it together."""
+    using = db.session.scalars(
+        select(Slot).where(Slot.connection_id == connection.id).options(selectinload(Slot.nodes))
+    ).all()
+    return tuple(dict.fromkeys(scope for slot in using for scope in of_slot(slot)))
 
 
 def missing(app: App, needed: Iterable[str], connection: Connection | Row) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from app.extensions import db
 from app.models import Connection, Health, Secret
 from app.oauth.faults import Fault
 from app.oauth.identify import Identity
-from app.services import callbacks, connections, secrets
+from app.services import callbacks, connections, scopes, secrets
 from app.tenancy import across_tenants
 from app.vault import Masked, VaultError
 from tests import factories
@@ -165,7 +165,7 @@ def test_needed_of_is_what_all_its_slots_need_together(workspace, owner, client,
     with transaction():
         other.slots[0].connection_id = connection.id
 
-    needed = connections.needed_of(connection)
+    needed = scopes.needed_of(connection)
     assert sorted(needed) == ["channels:read", "chat:write", "users:read", "users:read.email"]
 
 

@@ -147,7 +147,7 @@ def test_finish_refuses_what_the_provider_would_not_send_and_leaves_the_flow_usa
     before = rows_of(agency)
 
     key = browser.clients[state]
-    cookies = {"cookie": browser.cookies.get, "session_hash": browser.id_hash}
+    cookies = {"cookie": browser.cookies.get, "session_hash": lambda _: browser.id_hash}
     assert callbacks.finish(key, [("state", state), *pairs], **cookies) is None
     assert callbacks.finish(key, [("state", state), ("state", state), ("code", "a")], **cookies) is None
     assert callbacks.finish("shared-hubspot", [("state", state), ("code", "a")], **cookies) is None

@@ -59,7 +59,9 @@ class Browser:
         """Come back from the provider, with a code unless the test says with what."""
         given = pairs or (("code", secrets.token_hex(8)),)
         key = client or self.clients.get(state, "")
-        return callbacks.finish(key, [("state", state), *given], cookie=self.cookies.get, session_hash=self.id_hash)
+        return callbacks.finish(
+            key, [("state", state), *given], cookie=self.cookies.get, session_hash=lambda _: self.id_hash
+        )
 
 
 @dataclass

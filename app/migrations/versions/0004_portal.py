@@ -20,6 +20,7 @@ NEW = {
     'connection': (
         ('broken_at', AT),
         ('owner_left_at', AT),
+        ('granted_at', AT),
         ('token_at', AT),
         ('grant_ends_at', AT),
         ('refresh_lease', sa.String(20)),
@@ -44,12 +45,12 @@ def upgrade() -> None:
             op.add_column(table, sa.Column(name, kind, nullable=True))
     op.add_column('connection', sa.Column('refresh_failures', sa.Integer(), nullable=False, server_default='0'))
     op.add_column('agency', sa.Column('hands_over', sa.Boolean(), nullable=False, server_default=sa.true()))
-    for table, name, columns, where in PARTIAL:
-        op.create_index(name, table, list(columns), sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+    for table, name, indexed, where in PARTIAL:
+        op.create_index(name, table, list(indexed), sqlite_where=sa.text(where), postgresql_where=sa.text(where))
     op.create_index('ix_audit_event_subject', 'audit_event', ['subject', 'id'])
     _widen_flows()
     _make_portal()
-    op.execute("UPDATE connection SET token_at = updated_at WHERE secret_id IS NOT NULL")
+    op.execute("UPDATE connection SET granted_at = updated_at, token_at = updated_at WHERE secret_id IS NOT NULL")
     op.execute("UPDATE connection SET broken_at = updated_at WHERE health = 'error'")
     op.execute("UPDATE flow SET recipient = (SELECT bundle.recipient FROM bundle WHERE bundle.id = flow.bundle_id)")
 

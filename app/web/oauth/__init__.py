@@ -4,12 +4,15 @@ from flask import Blueprint, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.i18n import _
+from app.models import FlowSurface, Notice
 from app.services import callbacks
+from app.services.callbacks import Landing
 from app.web.errors import link_cannot_be_opened
 from app.web.sessions import Surface, delete_cookie, get_cookie, session_of
 from app.web.toasts import toast
 
 bp = Blueprint("oauth", __name__)
+SESSIONS = {FlowSurface.INTAKE: Surface.INTAKE, FlowSurface.PORTAL: Surface.PORTAL}
 
 
 @bp.get("/oauth/callback/<client_key>", provide_automatic_options=False)
@@ -20,17 +23,43 @@ def callback(client_key: str) -> ResponseReturnValue:
         client_key,
         request.args.items(multi=True),
         cookie=get_cookie,
-        session_hash=session_of(Surface.INTAKE).id_hash,
+        session_hash=lambda surface: session_of(SESSIONS[surface]).id_hash,
     )
     # point: callback.settled
     if landing is None:
         return link_cannot_be_opened()
-    if landing.withdrawn:
-        title = _("%(app)s is no longer asked for", app=landing.withdrawn)
+    if landing.request_id is None:
+        toast(*_renewed(landing), kind="done" if landing.is_connected else "error")
+    elif landing.is_withdrawn:
+        title = _("%(app)s is no longer asked for", app=landing.app)
         toast(title, _("Nothing was connected, and the access is given back."), kind="error")
-    address = url_for("client.show_bundle", bundle_id=landing.bundle_id, _anchor=f"app-{landing.request_id}")
-    response = make_response(redirect(address, 303))
+    response = make_response(redirect(_address(landing), 303))
     response.headers["Referrer-Policy"] = "no-referrer"
     delete_cookie(response, landing.cookie)
     # point: callback.answered
     return response
+
+
+def _address(landing: Landing) -> str:
+    card = f"app-{landing.request_id}"
+    if landing.surface is FlowSurface.INTAKE:
+        return url_for("client.show_bundle", bundle_id=landing.bundle_id, _anchor=card)
+    if landing.workflow_id:
+        return url_for("portal.show_workflow", workflow_id=landing.workflow_id, _anchor=card)
+    return url_for("portal.show_connections", _anchor=f"connection-{landing.connection_id}")
+
+
+def _renewed(landing: Landing) -> tuple[str, str]:
+    """What came of renewing a connection: in a few words, and in a sentence."""
+    app = landing.app
+    if landing.is_connected:
+        return _("%(app)s is connected again", app=app), _("The workflows that use it go on.")
+    causes: dict[str, str] = {
+        Notice.DENIED: _("Access was not approved at %(app)s.", app=app),
+        Notice.TIMEOUT: _("%(app)s could not be reached, or is busy.", app=app),
+        Notice.EXPIRED: _("Signing in to %(app)s took longer than 15 minutes.", app=app),
+        Notice.PARTIAL: _("%(app)s granted less than the workflows need.", app=app),
+        Notice.OTHER_ACCOUNT: _("You signed in to %(app)s with another account than this connection has.", app=app),
+    }
+    because = causes.get(landing.outcome, _("%(app)s answered with an error.", app=app))
+    return _("%(app)s was not connected again", app=app), f"{because} {_('Nothing has changed; you can try again.')}"

@@ -10,9 +10,17 @@ bp = Blueprint("portal", __name__, url_prefix="/portal")
 
 
 @bp.get("/login")
+def login() -> ResponseReturnValue:
+    return _closed(None)
+
+
 @bp.get("/connections")
+def show_connections() -> ResponseReturnValue:
+    return _closed(None)
+
+
 @bp.get("/connections/workflows/<workflow_id>")
-def not_open_yet(workflow_id: str = "") -> ResponseReturnValue:
+def show_workflow(workflow_id: str) -> ResponseReturnValue:
     del workflow_id
     return _closed(None)
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from app.errors import Conflict
 from app.extensions import db
 from app.models import Channel, Connection, ConnectionRequest, Staff
-from app.services import callbacks, connection_requests, sending, workflows
+from app.services import connection_requests, sending, settlement, workflows
 from app.tenancy import enter_tenant
 from app.worker.handlers import HANDLERS
 from app.worker.turns import Turns
@@ -204,6 +204,6 @@ def test_what_overtakes_a_callback_has_one_winner(place, proof, clock, database_
 @pytest.mark.parametrize("event", ["cancel", "change of recipient"])
 def test_a_check_that_is_gone_is_missed(place, clock, monkeypatch, event):
     """Were nobody to ask whether the request is still asked of the same person, the table would show another outcome."""
-    monkeypatch.setattr(callbacks, "_is_wanted", lambda *_: True)
+    monkeypatch.setattr(settlement, "_is_wanted", lambda *_: True)
 
     assert run(place, clock, event, "between claim and exchange") != TABLE[event][1]
