@@ -9,7 +9,7 @@ from app.catalog.schema import App
 from app.database import transaction
 from app.errors import Conflict, RateLimited
 from app.i18n import _
-from app.models import Bundle, FlowSurface, Notice, Status
+from app.models import Bundle, FlowSurface, Kind, Notice, Status
 from app.oauth import scopes as protocol
 from app.prepared import Row
 from app.services import (
@@ -84,6 +84,21 @@ class Card:
     def is_open(self) -> bool:
         """Whether the client can still connect it."""
         return self.asked.status in (Status.PENDING, Status.DECLINED)
+
+    @property
+    def is_other_account(self) -> bool:
+        """Whether the last try brought another account than was expected."""
+        return self.asked.notice is Notice.OTHER_ACCOUNT
+
+    @property
+    def is_mending(self) -> bool:
+        """Whether it asks for access anew to an account that was connected before."""
+        return self.asked.kind is Kind.REAUTHORIZE
+
+    @property
+    def expected(self) -> str:
+        """Which account was expected: the one that is to be mended, or what staff wrote."""
+        return (self.asked.account if self.is_mending else self.asked.expected_account) or ""
 
     @property
     def is_partial(self) -> bool:

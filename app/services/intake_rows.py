@@ -96,6 +96,7 @@ _asked = (
         ConnectionRequest.id,
         ConnectionRequest.public_id,
         ConnectionRequest.app_key,
+        ConnectionRequest.kind,
         ConnectionRequest.status,
         ConnectionRequest.notice,
         ConnectionRequest.generation,

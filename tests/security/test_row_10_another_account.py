@@ -26,7 +26,7 @@ def expecting(workspace, owner):
 @pytest.mark.parametrize(
     ("account", "is_other"), [("priya@harbordental.example", False), ("mallory@evil.example", True), ("", False)]
 )
-def test_row_10_another_account_than_expected_is_flagged_and_audited(
+def test_row_10_another_account_than_expected_waits_for_a_word_and_is_flagged_and_audited(
     visitor, expecting, person, provider, account, is_other
 ):
     body = json.dumps({"id": "77", "email": account} if account else {"id": "77", "email": "no address"})
@@ -34,6 +34,11 @@ def test_row_10_another_account_than_expected_is_flagged_and_audited(
     away = leave(visitor, expecting, person)
 
     assert visitor.ask("GET", away.path, query_string=away.back).status_code == 303
+    if is_other:
+        assert status(expecting) is Status.PENDING
+        page = visitor.open(expecting)
+        visitor.get(page)
+        assert visitor.post(f"{page}/requests/{expecting.public_id}/keep").status_code == 303
 
     assert (status(expecting), expecting.other_account) == (Status.FULFILLED, is_other)
     events = db.session.scalars(select(AuditEvent).where(AuditEvent.type == "request.other_account")).all()

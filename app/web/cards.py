@@ -1,0 +1,152 @@
+"""What a client does on the cards of apps: the same acts on the branded page and in the portal."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app import clock
+from app.errors import Conflict, NotFound, ProviderFailed, Refused
+from app.services import connection_requests, flows, intake, right_account
+from app.services.flows import Started
+from app.web.errors import on_domain_error
+from app.web.htmx import hx_redirect, is_htmx
+from app.web.sessions import current_session, set_cookie
+
+FLOW_COOKIE_AGE = int(flows.LIFETIME.total_seconds())
+FRAGMENT = "client/intake/_intake.html"
+
+
+@dataclass(frozen=True)
+class CardPage:
+    """A page with cards: the blueprint's views of all of it and of its fragment, its template, what it shows besides them.
+
+    `g.intake` says whose cards they are.
+    """
+
+    show: str
+    show_part: str
+    template: str
+    around: Callable[[], dict[str, Any]]
+
+    def shown(self, **more: Any) -> dict[str, Any]:
+        """What the page needs; `more` after a mistake."""
+        at = clock.now()
+        cards = intake.cards(g.intake.bundle)
+        return {
+            "bundle": g.intake.bundle,
+            "cards": cards,
+            "done": sum(card.is_connected for card in cards),
+            "is_open": g.intake.is_open,
+            "is_fragment": is_htmx(),
+            "waiting": _waiting(cards, at=at),
+            "card_url": _card_url,
+            "part_url": url_for(self.show_part, **_where()),
+            **self.around(),
+            **more,
+        }
+
+    def back(self) -> ResponseReturnValue:
+        """Show it as it is now."""
+        return redirect(url_for(self.show_part if is_htmx() else self.show, **_where()), 303)
+
+    def with_error(self, request_id: str, error: Refused | ProviderFailed | Conflict) -> Response:
+        """The same page with the error on its card, and all that was typed still there."""
+        wrong = {"request_id": request_id, "field": getattr(error, "field", None), "text": str(error)}
+        template = FRAGMENT if is_htmx() else self.template
+        return make_response(render_template(template, **self.shown(wrong=wrong, typed=request.form)), 422)
+
+
+def _waiting(cards: list[intake.Card], *, at: Any) -> Any:
+    """The accounts that wait for the client's word, by request; nothing is asked where no card says that one may."""
+    if not any(card.is_other_account for card in cards):
+        return {}
+    return right_account.waiting(g.intake.bundle, session_hash=current_session().id_hash, at=at)
+
+
+def _where() -> dict[str, Any]:
+    """The parts of the page's address."""
+    return {name: value for name, value in (request.view_args or {}).items() if name != "request_id"}
+
+
+def _card_url(act: str, request_id: str) -> str:
+    return url_for(f".{act}", request_id=request_id, **_where())
+
+
+def add_card_acts(bp: Blueprint, address: str, page: CardPage) -> None:
+    """Have a blueprint serve the acts of the cards below the address of their page."""
+    for name, act in {
+        "start": start_flow,
+        "decline": decline_request,
+        "use": use_account,
+        "keep": keep_account,
+    }.items():
+        rule = f"{address}/requests/<request_id>/{name}"
+        bp.add_url_rule(rule, act.__name__, _view(act, page), methods=["POST"])
+    bp.register_error_handler(NotFound, _as_it_is(bp, page))
+
+
+def start_flow(request_id: str) -> Response:
+    """“Connect”: on to the provider."""
+    started = flows.start(g.intake, request_id, typed=request.form, session_hash=current_session().id_hash)
+    return leave(started)
+
+
+def leave(started: Started) -> Response:
+    """Send the browser to a provider, with what it has to bring back."""
+    if is_htmx():
+        response = hx_redirect(started.url)
+    else:
+        response = make_response(render_template("client/intake/leaving.html", app=started.app, url=started.url))
+    set_cookie(response, started.cookie, started.secret, max_age=FLOW_COOKIE_AGE)
+    return response
+
+
+def decline_request(request_id: str) -> None:
+    """“I can't connect this app”."""
+    asked = connection_requests.in_bundle(g.intake.bundle, request_id)
+    connection_requests.decline(asked, reason=request.form.get("reason", ""))
+
+
+def use_account(request_id: str) -> None:
+    """“Use” an account that was connected for another step."""
+    intake.use_offer(g.intake.bundle, request_id, request.form.get("connection", ""))
+
+
+def keep_account(request_id: str) -> None:
+    """“Use this account anyway”."""
+    right_account.use(g.intake, request_id, session_hash=current_session().id_hash)
+
+
+SAYS_CONFLICT = (use_account, keep_account)  # of the others the card says by itself how things stand
+
+
+def _view(act: Callable[[str], Response | None], page: CardPage) -> Callable[..., ResponseReturnValue]:
+    """An act as a view: only while the apps are still asked for, and with what went wrong on its card."""
+
+    def view(request_id: str, **_where: str) -> ResponseReturnValue:
+        if not g.intake.is_open:
+            return page.back()
+        try:
+            return act(request_id) or page.back()
+        except Conflict as error:
+            return page.with_error(request_id, error) if act in SAYS_CONFLICT else page.back()
+        except (Refused, ProviderFailed) as error:
+            return page.with_error(request_id, error)
+
+    return view
+
+
+def _as_it_is(bp: Blueprint, page: CardPage) -> Callable[[NotFound], ResponseReturnValue]:
+    """Show the page as it now is to whoever pressed something on it that was asked of somebody else meanwhile."""
+
+    def show(error: NotFound) -> ResponseReturnValue:
+        came_from = request.headers.get("HX-Current-URL" if is_htmx() else "Referer", "").partition("#")[0]
+        acted = request.method == "POST" and "request_id" in (request.view_args or {})
+        if not acted or not came_from.endswith(url_for(f"{bp.name}{page.show}", **_where())):
+            return on_domain_error(error)
+        return page.back()
+
+    return show
