@@ -17,7 +17,7 @@ from app.database import end_reading, new_public_id, transaction
 from app.errors import Conflict, NotFound, ProviderFailed
 from app.extensions import db
 from app.i18n import _, ngettext
-from app.models import Connection, ConnectionRequest, FlowSurface, Notice, Status
+from app.models import ConnectionRequest, Notice, Status
 from app.oauth import authorize
 from app.oauth.client import ClientCredentials
 from app.oauth.faults import Fault, OAuthError
@@ -34,7 +34,7 @@ from app.services import (
     sealed,
 )
 from app.services.audit import Actor
-from app.services.intake import Host, Intake, required
+from app.services.intake import Intake, required
 from app.services.intake_rows import Asked
 from app.services.oauth_clients import UsableClient
 from app.vault import seal
@@ -81,13 +81,13 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
         _set_notice(asked, Notice.UNCONFIGURED)
         raise ProviderFailed(_(connection_requests.NOT_OAUTH), code=Notice.UNCONFIGURED)
     fields = clean_fields(app, typed)
-    _keep_pause(app, minutes)
+    keep_pause(app, minutes)
     # point: flow.wanted
     wanted = required(found)
     if not at_once:
         end_reading()  # no transaction stays open while the provider's metadata is waited for
     try:
-        begun = _authorize(app, client, wanted, fields, asked.expected_account)
+        begun = authorized(app, client, wanted, fields, asked.expected_account)
     except OAuthError as error:
         if at_once:
             count()
@@ -96,64 +96,36 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
         raise ProviderFailed(_("%(app)s can't be reached just now. Try again.", app=app.name)) from None
     secret = secrets.token_urlsafe(32)
     # point: flow.begun
-    bound = {"browser_hash": digest(secret), "session_hash": session_hash}
+    bound = {"browser_hash": digest(secret), "session_hash": session_hash, "fields": fields, "scopes": list(wanted)}
     with transaction():
         if at_once:
             count()
-        purpose = {
-            "surface": intake.surface,
-            "request_id": asked.id,
-            "bundle_id": intake.bundle.id,
-            "connection_id": None,
-            "recipient": intake.bundle.recipient,
-            "generation": asked.generation,
-        }
-        _save(_whose(intake.bundle), app, begun, client, **purpose, **bound, fields=fields, scopes=list(wanted))
+        save(_purpose(intake, asked), begun, client, **bound)
         if asked.notice is not None or asked.typed_fields != fields:
             flow_rows.RETRIED(asked=asked.id, of=asked.generation, typed=fields)
     # point: flow.started
     return Started(begun.url, cookie_name(begun.state.reveal()), secret, app)
 
 
-def renew(connection: Connection, *, by: str, agency: Host, session_hash: bytes) -> Started:
-    """Begin an authorization with which `by` renews a connection of their own in the portal, with the same account.
-
-    Raises ProviderFailed as `start` does; RateLimited; Sealed.
-    """
-    runtime.current().keys.require()
-    at, app = clock.now(), scopes.app_of(connection)
-    limits.spend(f"flows of {connection.public_id}", at=at, window=LIFETIME, limit=MOST_STARTS)
-    client = oauth_clients.for_app(agency, app.key)
-    if client is None or app.oauth2 is None:
-        raise ProviderFailed(_(connection_requests.NOT_OAUTH), code=Notice.UNCONFIGURED)
-    _keep_pause(app, pauses.minutes_left(client.paused_until, at=at))
-    wanted = scopes.together(app, scopes.needed_of(connection), connection.scopes)
-    whose = {"agency_id": connection.agency_id, "workspace_id": connection.workspace_id}
-    connection_id, fields, account = connection.id, dict(connection.fields), connection.account
-    end_reading()
-    try:
-        begun = _authorize(app, client, wanted, fields, account)
-    except OAuthError as error:
-        pauses.keep(client.key, error.retry_after, at=at)
-        raise ProviderFailed(_("%(app)s can't be reached just now. Try again.", app=app.name)) from None
-    secret = secrets.token_urlsafe(32)
-    purpose = {
-        "surface": FlowSurface.PORTAL,
-        "request_id": None,
-        "bundle_id": None,
-        "connection_id": connection_id,
-        "recipient": by,
-        "generation": 0,
+def _purpose(intake: Intake, asked: Row) -> dict[str, Any]:
+    bundle = intake.bundle
+    return {
+        "agency_id": bundle.agency_id,
+        "workspace_id": bundle.workspace_id,
+        "surface": intake.surface,
+        "request_id": asked.id,
+        "bundle_id": bundle.id,
+        "connection_id": None,
+        "recipient": bundle.recipient,
+        "generation": asked.generation,
+        "app_key": asked.app_key,
     }
-    bound = {"browser_hash": digest(secret), "session_hash": session_hash}
-    with transaction():
-        _save(whose, app, begun, client, **purpose, **bound, fields=fields, scopes=list(wanted))
-    return Started(begun.url, cookie_name(begun.state.reveal()), secret, app)
 
 
-def _authorize(
+def authorized(
     app: App, client: UsableClient, wanted: tuple[str, ...], fields: Mapping[str, str], account: str | None
 ) -> authorize.Authorization:
+    """An authorization as the provider will see it, at best for that account; raises OAuthError."""
     return authorize.begin(
         app,
         ClientCredentials(client.client_id, client.client_secret),
@@ -169,7 +141,8 @@ def _goes_at_once(app: App) -> bool:
     return app.oauth2 is not None and not app.oauth2.discovery_url and not app.fields
 
 
-def _keep_pause(app: App, minutes: int) -> None:
+def keep_pause(app: App, minutes: int) -> None:
+    """Raise ProviderFailed while the provider wants to be left alone for so many minutes."""
     if minutes:
         again = ngettext("Try again in %(num)s minute.", "Try again in %(num)s minutes.", minutes)
         raise ProviderFailed(" ".join((_("%(app)s asked for a pause.", app=app.name), again)))
@@ -191,14 +164,13 @@ def clean_fields(app: App, typed: Mapping[str, str]) -> dict[str, str]:
     return {field.name: field.clean(typed.get(field.name, "")[:400]) for field in app.fields}
 
 
-def _save(whose: dict[str, Any], app: App, begun: authorize.Authorization, client: UsableClient, **values: Any) -> None:
-    """Write what an authorization is for, and how it goes on when it comes back. Within a transaction."""
+def save(purpose: Mapping[str, Any], begun: authorize.Authorization, client: UsableClient, **bound: Any) -> None:
+    """Write what an authorization is for, to what it is bound, and how it goes on when it comes back. Within a transaction."""
     at, public_id = clock.now(), new_public_id()
-    place = sealed.verifier_place(SimpleNamespace(**whose, public_id=public_id))
+    place = sealed.verifier_place(SimpleNamespace(**purpose, public_id=public_id))
     verifier = begun.code_verifier and seal(runtime.current().keyring, begun.code_verifier.reveal().encode(), place)
     flow_rows.BEGIN(
         public_id=public_id,
-        app_key=app.key,
         oauth_client=client.key,
         redirect_uri=client.redirect_uri,
         state_hash=digest(begun.state.reveal()),
@@ -207,17 +179,13 @@ def _save(whose: dict[str, Any], app: App, begun: authorize.Authorization, clien
         verifier=verifier,
         created_at=at,
         expires_at=at + LIFETIME,
-        **whose,
-        **values,
+        **purpose,
+        **bound,
     )
     # point: flow.inserted
-    subject = audit.Subject("flow", public_id, whose["workspace_id"])
-    audit.record("flow.started", subject, by=Actor.client(values["recipient"]), at=at, app=app.key)
+    subject = audit.Subject("flow", public_id, purpose["workspace_id"])
+    audit.record("flow.started", subject, by=Actor.client(purpose["recipient"]), at=at, app=purpose["app_key"])
     # point: flow.saved
-
-
-def _whose(bundle: Row) -> dict[str, int]:
-    return {"agency_id": bundle.agency_id, "workspace_id": bundle.workspace_id}
 
 
 def change_card(request_id: int, generation: int, **values: Any) -> None:
