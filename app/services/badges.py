@@ -44,6 +44,17 @@ def of_connection(connection: Connection | None) -> Badge:
     return Badge("connected", _("Connected"))
 
 
+def of_health(connection: Connection) -> Badge:
+    """How a connection is, in the sentence that its owner and staff read."""
+    texts = {
+        Health.PENDING: ("pending", _("Waiting for the first sync.")),
+        Health.ACTIVE: ("connected", _("Connected and working.")),
+        Health.ERROR: ("error", _("Reconnection needed.")),
+        Health.REVOKED: ("revoked", _("Revoked.")),
+    }
+    return Badge(*texts[connection.health])
+
+
 def of_slot(slot: Slot, asked: ConnectionRequest | None, *, lacks: bool, at: datetime) -> Badge:
     """Where a slot stands: what is asked for it, else what fills it; `lacks` says that its connection is too narrow."""
     if asked and asked.status.live:

@@ -6,18 +6,22 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, String, bindparam, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
+from app import clock
 from app.catalog.schema import App
+from app.database import lock, transaction
+from app.errors import NotFound, Refused
 from app.extensions import db
 from app.i18n import _
-from app.models import Connection, Flow, Health
+from app.models import Agency, Connection, Flow, Health, Staff
 from app.oauth import scopes as protocol
 from app.oauth.faults import Fault, OAuthError
 from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.prepared import Prepared, Row
-from app.services import audit, lifetimes, members, scopes, secrets
+from app.services import addresses, audit, lifetimes, members, scopes, secrets
 from app.services.audit import Actor
 from app.services.secrets import Kept
 from app.tenancy import across_tenants
@@ -40,6 +44,40 @@ class Grant:
     identity: Identity | None
     scopes: tuple[str, ...]
     fault: OAuthError | None = None  # why the account could not be told
+
+
+def get(agency: Agency, public_id: str) -> Connection:
+    """The agency's connection of that id; NotFound."""
+    found = db.session.scalar(
+        select(Connection).where(
+            Connection.agency_id == agency.id, Connection.public_id == public_id, Connection.deleted_at.is_(None)
+        )
+    )
+    if found is None:
+        raise NotFound
+    return found
+
+
+def rename(connection: Connection, name: str, *, by: Staff | Actor) -> None:
+    """Give a connection another name; Refused, at the field, if another of its app has it in the workspace or the account."""
+    at = clock.now()
+    if name.strip() == connection.name:
+        return
+    name = addresses.clean_name(name)
+    app, place = scopes.app_of(connection).name, connection.workspace_id
+    try:
+        with transaction() as session:
+            lock(connection, "name", "deleted_at")
+            if connection.deleted_at is not None:
+                raise NotFound
+            before, connection.name = connection.name, name
+            session.flush()
+            # point: connection.renamed
+            audit.record("connection.renamed", connection, by=by, at=at, before=before, after=name)
+    except IntegrityError:
+        where = _("this workspace") if place else _("the agency's account")
+        text = _("Another %(app)s connection of %(where)s has this name already.", app=app, where=where)
+        raise Refused(text, field="name") from None
 
 
 def sought(app: App, identity: Identity | None) -> dict[str, str | None]:

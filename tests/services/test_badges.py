@@ -22,6 +22,19 @@ def test_badge_of_a_connection(workspace, health, kind, text):
     assert (badge.kind, badge.text) == (kind, text)
 
 
+@pytest.mark.parametrize(
+    ("health", "kind", "text"),
+    [
+        (Health.PENDING, "pending", "Waiting for the first sync."),
+        (Health.ACTIVE, "connected", "Connected and working."),
+        (Health.ERROR, "error", "Reconnection needed."),
+        (Health.REVOKED, "revoked", "Revoked."),
+    ],
+)
+def test_badge_of_a_connections_health(workspace, health, kind, text):
+    assert badges.of_health(factories.make_connection(workspace, health=health)) == badges.Badge(kind, text)
+
+
 def test_badge_of_what_was_connected_by_something_forgotten():
     assert badges.of_connection(None).text == "Connected"
 
