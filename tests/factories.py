@@ -23,6 +23,7 @@ from app.models import (
     ConnectionRequest,
     Health,
     Member,
+    PortalSession,
     Role,
     Slot,
     Source,
@@ -183,6 +184,28 @@ def signed_in(app: Flask, staff: Staff) -> FlaskClient:
         )
     browser = app.test_client()
     browser.set_cookie("gh_staff", session_id)
+    return browser
+
+
+def signed_in_client(
+    app: Flask, email: str, workspace: Workspace | None = None, *, confined_to: Agency | None = None
+) -> FlaskClient:
+    """A browser that this address is signed in to the portal with: at a workspace, or before one is picked."""
+    at, session_id = clock.now(), secrets.token_urlsafe(32)
+    with across_tenants("a test's setting"), transaction() as session:
+        session.add(
+            PortalSession(
+                id_hash=hashlib.sha256(session_id.encode()).digest(),
+                email=email,
+                agency_id=confined_to.id if confined_to else None,
+                workspace_id=workspace.id if workspace else None,
+                created_at=at,
+                seen_at=at,
+                expires_at=at + timedelta(hours=12),
+            )
+        )
+    browser = app.test_client()
+    browser.set_cookie("gh_portal", session_id)
     return browser
 
 

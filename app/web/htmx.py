@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from flask import Response, make_response, render_template, request
+from flask import Response, make_response, redirect, render_template, request
+from flask.typing import ResponseReturnValue
 
 
 def is_htmx() -> bool:
@@ -31,6 +32,11 @@ def hx_redirect(url: str) -> Response:
     response = make_response("", 200)
     response.headers["HX-Redirect"] = url
     return response
+
+
+def go(url: str) -> ResponseReturnValue:
+    """Send the whole page to another of ours, whoever asks: a form, a link, or htmx in a part of the page."""
+    return hx_redirect(url) if is_htmx() else redirect(url, 303)
 
 
 def trigger(response: Response, event: str, detail: dict[str, Any] | None = None) -> Response:

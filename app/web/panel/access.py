@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from flask import g, redirect, request, url_for
+from flask import g, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import Forbidden, NotFound
@@ -12,8 +12,8 @@ from app.i18n import _
 from app.services import passwords, staff_sessions
 from app.services.staff_passwords import Proven
 from app.tenancy import enter_tenant
-from app.web.htmx import hx_redirect, is_htmx, is_poll
-from app.web.panel import destinations
+from app.web import destinations
+from app.web.htmx import go, is_poll
 from app.web.sessions import current_session
 
 OPEN = frozenset({"panel.sign_in", "panel.submit_sign_in"})
@@ -43,11 +43,6 @@ def admit() -> ResponseReturnValue | None:
 def ask_to_sign_in() -> ResponseReturnValue:
     """Lead to the sign-in page, which leads back to where one was."""
     return go(url_for("panel.sign_in", to=destinations.wanted()))
-
-
-def go(url: str) -> ResponseReturnValue:
-    """Send the whole page to another of ours, whoever asks: a form, a link, or htmx in a part of the page."""
-    return hx_redirect(url) if is_htmx() else redirect(url, 303)
 
 
 def enter(proven: Proven) -> None:

@@ -6,9 +6,9 @@ from flask.typing import ResponseReturnValue
 from app.i18n import _
 from app.services import oauth_clients, own_clients, paging
 from app.services.oauth_clients import AppState, Readiness
-from app.web.htmx import fragment
+from app.web.htmx import fragment, go
 from app.web.panel import bp
-from app.web.panel.access import for_managers, go
+from app.web.panel.access import for_managers
 from app.web.panel.forms import ClientForm
 from app.web.toasts import toast
 

@@ -4,9 +4,8 @@ from flask.typing import ResponseReturnValue
 from app.i18n import _
 from app.models import Workspace
 from app.services import members, workspaces
-from app.web.htmx import close_dialog, fragment, is_htmx
+from app.web.htmx import close_dialog, fragment, go, is_htmx
 from app.web.panel import bp
-from app.web.panel.access import go
 from app.web.panel.forms import MemberForm
 from app.web.panel.workspaces import members_context, url_of
 from app.web.toasts import toast

@@ -8,10 +8,10 @@ from app.i18n import _
 from app.models import Staff
 from app.services import staff
 from app.vault import Masked
-from app.web.htmx import close_dialog, fragment, is_htmx, trigger
+from app.web.htmx import close_dialog, fragment, go, is_htmx, trigger
 from app.web.marks import form_mark
 from app.web.panel import bp
-from app.web.panel.access import for_managers, go
+from app.web.panel.access import for_managers
 from app.web.panel.forms import PersonForm, RoleForm, role_name
 from app.web.toasts import toast
 

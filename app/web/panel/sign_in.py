@@ -3,7 +3,8 @@ from flask.typing import ResponseReturnValue
 
 from app.i18n import _
 from app.services import staff_sessions
-from app.web.panel import bp, destinations
+from app.web import destinations
+from app.web.panel import bp
 from app.web.panel.access import enter
 from app.web.panel.forms import SignInForm
 from app.web.panel.navigation import start_url

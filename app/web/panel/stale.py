@@ -5,9 +5,8 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import Conflict, DomainError, NotFound
 from app.i18n import _
-from app.web import errors
-from app.web.panel import destinations
-from app.web.panel.access import go
+from app.web import destinations, errors
+from app.web.htmx import go
 from app.web.toasts import toast
 
 KINDS = (Conflict, NotFound)

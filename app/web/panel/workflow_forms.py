@@ -7,7 +7,8 @@ from app.errors import Refused
 from app.i18n import _, _l
 from app.models import Source
 from app.services import addresses, connection_requests
-from app.web.panel.forms import ADDRESS, PanelForm, Text, rule
+from app.web.forms import ADDRESS, Text, rule
+from app.web.panel.forms import PanelForm
 
 NOTE = rule(lambda text: addresses.clean_text(text, field="note", most=connection_requests.NOTE_LENGTH))
 LABEL = rule(lambda text: addresses.clean_name(text, field="label"), optional=True)

@@ -14,10 +14,9 @@ from app.i18n import _, ngettext
 from app.models import Workflow
 from app.services import badges, board, deliveries, node_views, sending, workflows, workspaces
 from app.services.sending import Sent
-from app.web.htmx import close_dialog, fragment, is_htmx
+from app.web.htmx import close_dialog, fragment, go, is_htmx
 from app.web.marks import form_mark
 from app.web.panel import bp
-from app.web.panel.access import go
 from app.web.panel.forms import NameForm
 from app.web.toasts import toast
 

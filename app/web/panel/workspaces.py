@@ -7,10 +7,9 @@ from app.errors import Repeated
 from app.i18n import _
 from app.models import Workspace
 from app.services import members, overview, workflows, workspaces
-from app.web.htmx import fragment
+from app.web.htmx import fragment, go
 from app.web.marks import form_mark
 from app.web.panel import bp
-from app.web.panel.access import go
 from app.web.panel.forms import NameForm
 from app.web.panel.workflows import url_of as workflow_url
 from app.web.toasts import toast

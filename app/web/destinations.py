@@ -1,4 +1,4 @@
-"""Where to go after signing in, or back to: a key that names one of the panel's own pages, never an address."""
+"""Where to go after signing in, or back to: a key that names one of the pages of the surface at hand, never an address."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,6 @@ from werkzeug.exceptions import HTTPException
 
 from app.web.htmx import is_htmx
 
-PREFIX = "panel."
 WORD = re.compile(r"[a-z0-9_-]{1,64}")
 SAFE = "GET"
 
@@ -29,6 +28,11 @@ def came_from() -> str | None:
     return _key_of_url(request.headers.get("HX-Current-URL" if is_htmx() else "Referer", ""))
 
 
+def _surface() -> str:
+    """What the endpoints of the surface at hand begin with."""
+    return f"{request.blueprint}."
+
+
 def _key_of_url(url: str) -> str | None:
     try:
         path = urlsplit(url).path
@@ -39,19 +43,19 @@ def _key_of_url(url: str) -> str | None:
 
 
 def _key(endpoint: str | None, args: Mapping[str, Any]) -> str | None:
-    if not endpoint or not endpoint.startswith(PREFIX):
+    if not endpoint or not endpoint.startswith(_surface()):
         return None
-    parts = [endpoint.removeprefix(PREFIX), *(str(args[name]) for name in sorted(args))]
+    parts = [endpoint.removeprefix(_surface()), *(str(args[name]) for name in sorted(args))]
     return ".".join(parts) if all(WORD.fullmatch(part) for part in parts) else None
 
 
 def url_of(key: str | None) -> str | None:
-    """The address that a key stands for; None for a key that names no page of the panel."""
+    """The address that a key stands for; None for a key that names no page of this surface."""
     name, *values = (key or "").split(".")
     if not all(WORD.fullmatch(part) for part in (name, *values)):
         return None
     for rule in current_app.url_map.iter_rules():
-        if rule.endpoint == PREFIX + name and SAFE in (rule.methods or ()) and len(rule.arguments) == len(values):
+        if rule.endpoint == _surface() + name and SAFE in (rule.methods or ()) and len(rule.arguments) == len(values):
             args: dict[str, Any] = dict(zip(sorted(rule.arguments), values, strict=True))
             return url_for(rule.endpoint, **args)
     return None

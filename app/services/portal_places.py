@@ -1,0 +1,72 @@
+"""Who may enter the portal, and where: a workspace's present members, and whoever owns a connection there."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
+from sqlalchemy.orm import aliased
+
+from app.extensions import db
+from app.models import Agency, Connection, Member, Workspace
+from app.services import paging
+from app.services.paging import Page
+from app.tenancy import across_tenants
+
+
+def membership(workspace_id: Any, email: Any) -> ColumnElement[bool]:
+    """Whether the address is a present member of the workspace, as a condition."""
+    member = aliased(Member)
+    return exists(
+        select(member.id).where(member.workspace_id == workspace_id, member.email == email, member.removed_at.is_(None))
+    )
+
+
+def ownership(workspace_id: Any, email: Any) -> ColumnElement[bool]:
+    """Whether the address owns a connection of the workspace, as a condition."""
+    connection = aliased(Connection)
+    return exists(
+        select(connection.id).where(
+            connection.workspace_id == workspace_id,
+            connection.owner_email == email,
+            connection.owner_left_at.is_(None),
+            connection.deleted_at.is_(None),
+        )
+    )
+
+
+def of_address(email: Any) -> Select[int]:
+    """The ids of all workspaces that an address may enter."""
+    member, connection = aliased(Member), aliased(Connection)
+    owned = select(connection.workspace_id).where(
+        connection.owner_email == email,
+        connection.workspace_id.is_not(None),
+        connection.owner_left_at.is_(None),
+        connection.deleted_at.is_(None),
+    )
+    joined = select(member.workspace_id).where(member.email == email, member.removed_at.is_(None))
+    place = aliased(Workspace)
+    return select(place.id).where(or_(place.id.in_(joined), place.id.in_(owned)))
+
+
+def within(agency_id: int | None) -> ColumnElement[bool]:
+    """That a place is of the agency that a sign-in is confined to; of any where there is none."""
+    return and_(True) if agency_id is None else Workspace.agency_id == agency_id
+
+
+def page(email: str, agency_id: int | None, *, after: str | None = None, before: str | None = None) -> Page[Workspace]:
+    """The workspaces that somebody may enter, newest first."""
+    with across_tenants("one address may be a client of several agencies"):
+        found = select(Workspace).where(Workspace.id.in_(of_address(email)), within(agency_id))
+        return paging.page(found, Workspace.created_at, after=after, before=before)
+
+
+def few(email: str, agency_id: int | None) -> list[tuple[int, str]]:
+    """Up to two of the workspaces that somebody may enter, as (id, public id): enough to know whether there is a choice."""
+    with across_tenants("one address may be a client of several agencies"):
+        found = select(Workspace.id, Workspace.public_id).where(Workspace.id.in_(of_address(email)), within(agency_id))
+        return [(row.id, row.public_id) for row in db.session.execute(found.order_by(Workspace.id).limit(2))]
+
+
+def agencies_of(workspaces: list[Workspace]) -> dict[int, str]:
+    """The names of the agencies of these workspaces, by the agency's id."""
+    rows = select(Agency.id, Agency.name).where(Agency.id.in_({each.agency_id for each in workspaces}))
+    return {row.id: row.name for row in db.session.execute(rows)}

@@ -1,0 +1,280 @@
+"""The sessions of those who signed in to the portal: half an hour idle, twelve hours at most, revocable at once.
+
+A session is an address's. What it may see is asked anew with every request.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from app.database import transaction
+from app.errors import NotFound
+from app.extensions import db
+from app.models import Agency, Connection, Member, PortalSession, Workspace
+from app.prepared import Prepared, Row
+from app.services import portal_places
+from app.services.intake import Host
+from app.tenancy import across_tenants
+
+IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=12)
+TOUCH = timedelta(minutes=1)  # how exactly the last sign of life is kept
+MOST = 20  # sessions an address has at a time; the oldest give way
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Who is signed in, before a workspace is picked; `agency_id` confines them to one agency."""
+
+    session_id: int
+    id_hash: bytes
+    email: str
+    agency_id: int | None
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who is signed in to the portal of one workspace: a member of it, or an owner of connections there alone."""
+
+    session_id: int
+    id_hash: bytes
+    email: str
+    agency: Host
+    confined_to: int | None
+    workspace_id: int
+    workspace: str
+    is_member: bool
+    name: str
+    has_other_places: bool
+
+    @property
+    def guest(self) -> Guest:
+        """Who they are, wherever they are."""
+        return Guest(self.session_id, self.id_hash, self.email, self.confined_to)
+
+
+_is_live = (
+    PortalSession.id_hash == bindparam("id_hash"),
+    PortalSession.expires_at > bindparam("at"),
+    PortalSession.seen_at > bindparam("idle_since"),
+)
+_member = aliased(Member)
+_other, _theirs = aliased(Member), aliased(Connection)
+_elsewhere = or_(PortalSession.agency_id.is_(None), PortalSession.agency_id == Workspace.agency_id)
+_name = (
+    select(func.max(_member.name))
+    .where(
+        _member.workspace_id == PortalSession.workspace_id,
+        _member.email == PortalSession.email,
+        _member.removed_at.is_(None),
+    )
+    .correlate(PortalSession)
+    .scalar_subquery()
+)
+_has_other_membership = (
+    select(_other.id)
+    .where(
+        _other.email == PortalSession.email,
+        _other.removed_at.is_(None),
+        _other.workspace_id != PortalSession.workspace_id,
+        or_(PortalSession.agency_id.is_(None), _other.agency_id == PortalSession.agency_id),
+    )
+    .correlate(PortalSession)
+    .exists()
+)
+_owns_elsewhere = (
+    select(_theirs.id)
+    .where(
+        _theirs.owner_email == PortalSession.email,
+        _theirs.workspace_id.is_not(None),
+        _theirs.workspace_id != PortalSession.workspace_id,
+        _theirs.owner_left_at.is_(None),
+        _theirs.deleted_at.is_(None),
+        or_(PortalSession.agency_id.is_(None), _theirs.agency_id == PortalSession.agency_id),
+    )
+    .correlate(PortalSession)
+    .exists()
+)
+_SESSION = (
+    PortalSession.id,
+    PortalSession.id_hash,
+    PortalSession.email,
+    PortalSession.agency_id.label("confined_to"),
+    PortalSession.seen_at,
+)
+RESUMED = Prepared(select(*_SESSION).where(*_is_live))
+ENTERED = Prepared(
+    select(
+        *_SESSION,
+        Workspace.id.label("workspace_id"),
+        Workspace.name.label("workspace"),
+        Agency.id.label("agency_id"),
+        Agency.name.label("agency"),
+        Agency.slug,
+        Agency.support_email,
+        Agency.accent,
+        Agency.logo_digest,
+        Agency.timezone,
+        _name.label("name"),
+        portal_places.ownership(PortalSession.workspace_id, PortalSession.email).label("owns"),
+        or_(_has_other_membership, _owns_elsewhere).label("has_other_places"),
+    )
+    .join(Workspace, and_(Workspace.id == PortalSession.workspace_id, _elsewhere))
+    .join(Agency, Agency.id == Workspace.agency_id)
+    .where(*_is_live)
+)
+
+
+def start(
+    email: str,
+    *,
+    agency_id: int | None,
+    id_hash: bytes,
+    at: datetime,
+    user_agent: str = "",
+    replacing: bytes | None = None,
+) -> None:
+    """Begin a session under the hash of a fresh id, and end the one that this browser had; where there is no choice, it is made."""
+    with transaction() as session:
+        if replacing:
+            session.execute(delete(PortalSession).where(PortalSession.id_hash == replacing))
+        _make_room(session, email, at)
+        places = portal_places.few(email, agency_id)
+        session.add(
+            PortalSession(
+                id_hash=id_hash,
+                email=email,
+                agency_id=agency_id,
+                workspace_id=places[0][0] if len(places) == 1 else None,
+                created_at=at,
+                seen_at=at,
+                expires_at=at + LONGEST,
+                address=session.info.get("address"),
+                user_agent=user_agent[:255],
+            )
+        )
+
+
+def _make_room(session: Session, email: str, at: datetime) -> None:
+    """Drop an address's sessions that are over, and the oldest of those beyond the number that it may have."""
+    own = PortalSession.email == email
+    over = or_(PortalSession.expires_at <= at, PortalSession.seen_at <= at - IDLE)
+    session.execute(delete(PortalSession).where(own, over))
+    kept = select(PortalSession.id).where(own).order_by(PortalSession.seen_at.desc()).limit(MOST - 1)
+    session.execute(delete(PortalSession).where(own, PortalSession.id.not_in(kept)))
+
+
+def enter(id_hash: bytes, *, at: datetime, is_poll: bool = False) -> Visitor | None:
+    """Who is signed in to the workspace that they picked, if they may still be there; a poll is no sign of life."""
+    with across_tenants("a cookie does not say of which agency it is"):
+        row = ENTERED(id_hash=id_hash, at=at, idle_since=at - IDLE).one_or_none()
+        if row is None or not (row.name is not None or row.owns):
+            return None
+        _touch(row, at=at, is_poll=is_poll)
+    host = Host(row.agency_id, row.agency, row.slug, row.support_email, row.accent, row.logo_digest, row.timezone)
+    return Visitor(
+        session_id=row.id,
+        id_hash=row.id_hash,
+        email=row.email,
+        agency=host,
+        confined_to=row.confined_to,
+        workspace_id=row.workspace_id,
+        workspace=row.workspace,
+        is_member=row.name is not None,
+        name=row.name or row.email,
+        has_other_places=bool(row.has_other_places),
+    )
+
+
+def resume(id_hash: bytes, *, at: datetime, is_poll: bool = False) -> Guest | None:
+    """Who is signed in, whether or not they have picked a workspace; a poll is no sign of life."""
+    row = RESUMED(id_hash=id_hash, at=at, idle_since=at - IDLE).one_or_none()
+    if row is None:
+        return None
+    _touch(row, at=at, is_poll=is_poll)
+    return Guest(row.id, row.id_hash, row.email, row.confined_to)
+
+
+def slug_before(id_hash: bytes) -> str | None:
+    """The slug of the agency whose portal this browser was signed in to, as long as its session that ended is kept."""
+    return db.session.scalar(
+        select(Agency.slug)
+        .join(PortalSession, PortalSession.agency_id == Agency.id)
+        .where(PortalSession.id_hash == id_hash)
+    )
+
+
+def _touch(row: Row, *, at: datetime, is_poll: bool) -> None:
+    if is_poll or at - row.seen_at < TOUCH:
+        return
+    with transaction() as session:
+        session.execute(
+            update(PortalSession).where(PortalSession.id == row.id, PortalSession.seen_at < at).values(seen_at=at)
+        )
+
+
+def pick(guest: Guest, workspace_public_id: str) -> None:
+    """Go on in another of one's workspaces; NotFound for any other."""
+    with across_tenants("one address may be a client of several agencies"), transaction() as session:
+        found = session.scalar(
+            select(Workspace.id).where(
+                Workspace.public_id == workspace_public_id,
+                Workspace.id.in_(portal_places.of_address(guest.email)),
+                portal_places.within(guest.agency_id),
+            )
+        )
+        if found is None:
+            raise NotFound
+        session.execute(update(PortalSession).where(PortalSession.id == guest.session_id).values(workspace_id=found))
+
+
+def pick_only(guest: Guest) -> bool | None:
+    """Go on in the one workspace that somebody may enter; false where there are several, None where there is none."""
+    places = portal_places.few(guest.email, guest.agency_id)
+    if len(places) != 1:
+        return False if places else None
+    pick(guest, places[0][1])
+    return True
+
+
+def of(guest: Guest, *, at: datetime) -> Sequence[PortalSession]:
+    """The live sessions of one's address, latest first; there are never more than MOST.
+
+    One who is confined to an agency sees those at that agency alone.
+    """
+    return db.session.scalars(
+        select(PortalSession)
+        .where(_own(guest), PortalSession.expires_at > at, PortalSession.seen_at > at - IDLE)
+        .order_by(PortalSession.seen_at.desc(), PortalSession.id.desc())
+    ).all()
+
+
+def end(guest: Guest, public_id: str | None = None) -> bool:
+    """Sign out of one browser: of this one, or of the one of that id. Says whether it was this one; NotFound."""
+    this = PortalSession.id == guest.session_id
+    named = this if public_id is None else PortalSession.public_id == public_id
+    with transaction() as session:
+        ended = session.execute(delete(PortalSession).where(_own(guest), named).returning(PortalSession.id)).scalar()
+    if ended is None and public_id is not None:
+        raise NotFound
+    return ended == guest.session_id or public_id is None
+
+
+def end_all(guest: Guest) -> None:
+    """Sign out of every browser, this one too."""
+    with transaction() as session:
+        session.execute(delete(PortalSession).where(_own(guest)))
+
+
+def end_at(session: Session, email: str, workspace_id: int) -> int:
+    """Sign an address out of a workspace, as part of what the caller does; returns of how many browsers."""
+    ended = session.execute(
+        delete(PortalSession).where(PortalSession.email == email, PortalSession.workspace_id == workspace_id)
+    )
+    return int(ended.rowcount)  # type: ignore[attr-defined]
+
+
+def _own(guest: Guest) -> ColumnElement[bool]:
+    return PortalSession.email == guest.email

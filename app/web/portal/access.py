@@ -1,0 +1,71 @@
+"""Who may enter the portal: whoever is signed in, where they are a member or own a connection."""
+
+from datetime import datetime
+
+from flask import g, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app import clock
+from app.errors import NotFound
+from app.services import portal_sessions
+from app.services.portal_sessions import Guest, Visitor
+from app.tenancy import enter_tenant
+from app.web import destinations
+from app.web.htmx import go, is_poll
+from app.web.sessions import current_session
+
+SIGNING_IN = ("login", "sign_in", "ask_for_code", "show_code", "enter_code", "show_button", "press_button")
+ONES_OWN = ("show_workspaces", "pick_workspace", "show_sessions", "end_session", "sign_out_everywhere", "sign_out")
+OPEN, WITHOUT_PLACE = (frozenset(f"portal.{name}" for name in names) for names in (SIGNING_IN, ONES_OWN))
+
+
+def admit() -> ResponseReturnValue | None:
+    """Let nobody in but those whose session lives and who may be where they are; they reach that workspace alone."""
+    if request.endpoint in OPEN:
+        return None
+    browser, at = current_session(), clock.now()
+    if browser.is_new:
+        return ask_to_sign_in()
+    visitor = portal_sessions.enter(browser.id_hash, at=at, is_poll=is_poll())
+    if visitor is None:
+        return _without_place(browser.id_hash, at)
+    _let_in(visitor)
+    return None
+
+
+def _let_in(visitor: Visitor) -> None:
+    g.visitor, g.guest, g.agency = visitor, visitor.guest, visitor.agency
+    enter_tenant(visitor.agency.id, visitor.workspace_id)
+    if not all(str(value).isascii() and str(value).isprintable() for value in (request.view_args or {}).values()):
+        raise NotFound
+
+
+def _without_place(id_hash: bytes, at: datetime) -> ResponseReturnValue | None:
+    """Let one who is signed in have a place: the only one they have, or the one they pick; sign out who has none."""
+    guest = portal_sessions.resume(id_hash, at=at, is_poll=is_poll())
+    if guest is None:
+        return ask_to_sign_in()
+    if request.endpoint in WITHOUT_PLACE:
+        g.guest = guest
+        return None
+    is_placed = portal_sessions.pick_only(guest)
+    visitor = portal_sessions.enter(id_hash, at=at) if is_placed else None
+    if visitor is not None:
+        _let_in(visitor)
+        return None
+    if is_placed is False:
+        return go(url_for("portal.show_workspaces", to=destinations.wanted()))
+    return _sign_out(guest)
+
+
+def _sign_out(guest: Guest) -> ResponseReturnValue:
+    portal_sessions.end(guest)
+    return ask_to_sign_in()
+
+
+def ask_to_sign_in() -> ResponseReturnValue:
+    """Lead to the sign-in page of the agency where this browser was before, which leads back to where one was."""
+    browser = current_session()
+    slug = None if browser.is_new else portal_sessions.slug_before(browser.id_hash)
+    to = destinations.wanted()
+    return go(url_for("portal.sign_in", agency_slug=slug, to=to) if slug else url_for("portal.login", to=to))
