@@ -39,7 +39,7 @@ class Failed(Exception):
     """An attempt failed; `error` is a code of ours, `detail` figures alone, never text from outside.
 
     `permanent` ends it; `ambiguous`: it may have taken effect all the same; `down`: others would fail alike just now;
-    `later`: for how many seconds it is not to be tried again, where the other side said so.
+    `later`: for how many seconds it is not to be tried again, where the other side said so; `until`: when to try again at the latest.
     """
 
     def __init__(
@@ -51,11 +51,12 @@ class Failed(Exception):
         ambiguous: bool = False,
         down: bool = False,
         later: int = 0,
+        until: datetime | None = None,
     ) -> None:
         super().__init__(error)
         self.error, self.detail = error, detail
         self.permanent, self.ambiguous, self.down = permanent, ambiguous, down
-        self.later = timedelta(seconds=later)
+        self.later, self.until = timedelta(seconds=later), until
 
 
 class Postponed(Exception):
@@ -194,11 +195,12 @@ def fail(item: Claimed, failure: Failed, *, at: datetime, hold: bool = False) ->
     """Leave it for later, longer each time; or dead; or held for staff where that is wished. Says which; LeaseLost."""
     attempts = item.attempts + 1
     state = state_after(attempts, failure, hold=hold)
+    due_at = at + max(wait(attempts), failure.later)
     _settle(
         item,
         state=state,
         attempts=attempts,
-        due_at=at + max(wait(attempts), failure.later),
+        due_at=min(due_at, failure.until) if failure.until else due_at,
         finished_at=None if state is OutboxState.RETRY else at,
         error="uncertain" if state is OutboxState.HELD else failure.error,
         error_detail=failure.detail,

@@ -99,7 +99,10 @@ def store(flow: Row | Flow, asked: Row, app: App, grant: Grant, *, at: datetime)
     known = _OF_ACCOUNT(workspace=flow.workspace_id, **account).scalar() if asked.known else None
     # point: connection.found
     if known is not None:
-        return renew(db.session.get_one(Connection, known), flow, app, grant, at=at)
+        kept_before = db.session.get_one(Connection, known)
+        if kept_before.deleted_at is not None:  # its name may have been given to another meanwhile
+            kept_before.name = _free_name(flow, asked, identity.label or app.name)
+        return renew(kept_before, flow, app, grant, at=at)
     brought = _brought(flow, app, grant, at=at)
     brought["name"] = _free_name(flow, asked, identity.label or app.name)
     kept = _new(flow, app, identity, grant.token, brought, at=at)
@@ -115,12 +118,13 @@ def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, a
     """
     if lacking := protocol.missing(scopes.needed_of(connection), grant.scopes, app):
         raise Narrower(lacking)
+    is_given_back = connection.health is Health.REVOKED  # so that nothing of what it had may be used again
     for name, value in (_brought(flow, app, grant, at=at) | _WHOLE).items():
         setattr(connection, name, value)
     connection.updated_at = at
     connection.account = (grant.identity.label if grant.identity else "") or connection.account
     # point: connection.written
-    credential = _credential(grant.token, of=connection)
+    credential = _credential(grant.token, of=None if is_given_back else connection)
     connection.refreshable = credential["refresh_token"] is not None
     secrets.keep(connection, credential, at=at)
     # point: secret.renewed
@@ -187,7 +191,8 @@ def is_owned(connection: Connection, email: str) -> bool:
     return members.is_member(connection.workspace_id, email)
 
 
-def _same_account(app_key: str, identity: Identity) -> tuple[ColumnElement[bool], ...]:
+def same_account(app_key: str, identity: Identity) -> tuple[ColumnElement[bool], ...]:
+    """That a connection is of this account."""
     return (
         Connection.app_key == app_key,
         Connection.issuer == identity.issuer,
@@ -293,7 +298,7 @@ def siblings(app_key: str, identity: Identity, *, oauth_client: str) -> Sequence
         return db.session.scalars(
             select(Connection)
             .where(
-                *_same_account(app_key, identity),
+                *same_account(app_key, identity),
                 Connection.oauth_client == oauth_client,
                 Connection.health != Health.REVOKED,
             )

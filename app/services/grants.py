@@ -7,16 +7,13 @@ from typing import Any
 from sqlalchemy import update
 
 from app import clock, runtime
-from app.database import end_reading, transaction
+from app.database import transaction
 from app.extensions import db
-from app.models import Agency, Flow, FlowStatus
-from app.oauth.client import ClientCredentials
-from app.oauth.endpoints import Endpoints
+from app.models import Flow, FlowStatus
 from app.oauth.identify import Identity
-from app.oauth.revoke import RevokeLater, RevokeOutcome, revoke
 from app.oauth.token import Token
 from app.prepared import Row
-from app.services import audit, connections, flow_rows, oauth_clients, outbox, scopes, sealed, secrets
+from app.services import audit, flow_rows, giving_back, outbox, sealed
 from app.services.audit import SYSTEM
 from app.services.connections import Grant
 from app.tenancy import acting_for
@@ -52,7 +49,6 @@ def restore(flow: Flow) -> Grant:
     written = _opened(flow)
     fresh = written["refresh_token"]
     expires_at, refresh_expires_at = (datetime.fromisoformat(end) if end else None for end in written["ends"])
-    issuer, account_id, label = written["account"]
     token = Token(
         access_token=Masked(written["access_token"]),
         refresh_token=Masked(fresh) if fresh else None,
@@ -62,7 +58,14 @@ def restore(flow: Flow) -> Grant:
         scopes=tuple(written["scopes"]),
         kept=written["kept"],
     )
-    return Grant(token, Identity(issuer=issuer, id=account_id, label=label), tuple(written["scopes"]))
+    return Grant(token, _account(written), tuple(written["scopes"]))
+
+
+def _account(written: dict[str, Any]) -> Identity | None:
+    if written["account"] is None:
+        return None
+    issuer, account_id, label = written["account"]
+    return Identity(issuer=issuer, id=account_id, label=label)
 
 
 def _opened(flow: Flow) -> dict[str, Any]:
@@ -80,29 +83,18 @@ def replace_earlier(flow: Row | Flow, *, at: datetime) -> None:
         outbox.retry_now(KIND, each, at=at)
 
 
-class NotGivenBack(Exception):
-    """The provider could not be asked, or did not say yes; it should be asked again, in `retry_after` seconds at the earliest."""
-
-    def __init__(self, retry_after: int = 0) -> None:
-        super().__init__()
-        self.retry_after = retry_after
-
-
 def discard(flow_id: int, *, agency_id: int) -> None:
-    """Give a held grant back at the provider, then shred it; raises NotGivenBack.
-
-    Where that would end other connections of the same account, the provider is not asked.
-    """
+    """Give a held grant back at the provider, then shred it; raises `giving_back.NotGivenBack`."""
     with acting_for(agency_id):
         if not _take(flow_id):
             return
         flow = db.session.get_one(Flow, flow_id, populate_existing=True)
         written = _opened(flow)
         # point: grant.opened
-        outcome = _give_back(flow, written)
+        tokens = {name: Masked(written[name]) for name in giving_back.TOKENS if written[name]}
+        fields = {**flow.fields, **written["kept"]}
+        outcome = giving_back.ask(flow, flow.oauth_client, tokens, _account(written), fields=fields)
     # point: grant.revoked
-    if outcome == RevokeOutcome.FAILED:
-        raise NotGivenBack
     shred(flow_id, agency_id=agency_id, outcome=outcome, at=clock.now())
 
 
@@ -122,41 +114,3 @@ def shred(flow_id: int, *, agency_id: int, outcome: str, at: datetime) -> None:
         session.execute(update(Flow).where(Flow.id == flow_id).values(grant=None))
         # point: grant.shredding
         audit.record("grant.discarded", flow, by=SYSTEM, at=at, app=flow.app_key, outcome=outcome)
-
-
-def _give_back(flow: Flow, written: dict[str, Any]) -> str:
-    app = scopes.app_of(flow)
-    way = app.oauth2.revoke if app.oauth2 else None
-    if way and way.breaks_siblings and written["account"] is None:
-        return "account_unknown"
-    if written["account"] and _is_in_use(flow, written, breaks_siblings=bool(way and way.breaks_siblings)):
-        return "kept_for_sibling"
-    client = oauth_clients.by_key(db.session.get_one(Agency, flow.agency_id), flow.oauth_client)
-    if client is None:
-        return "no_client"
-    endpoints = Endpoints.from_json(json.dumps(flow.endpoints))
-    fields = {**flow.fields, **written["kept"]}
-    end_reading()  # no transaction stays open while we wait
-    # point: grant.revoking
-    try:
-        return revoke(
-            app,
-            ClientCredentials(client.client_id, client.client_secret),
-            endpoints,
-            access_token=Masked(written["access_token"]),
-            refresh_token=Masked(written["refresh_token"]) if written["refresh_token"] else None,
-            fields=fields,
-        )
-    except RevokeLater as later:
-        raise NotGivenBack(later.retry_after or 0) from None
-
-
-def _is_in_use(flow: Flow, written: dict[str, Any], *, breaks_siblings: bool) -> bool:
-    """Whether revoking would end a connection that lives: all of the account's where they hang together, else one with the very token."""
-    issuer, account_id, label = written["account"]
-    identity = Identity(issuer=issuer, id=account_id, label=label)
-    living = connections.siblings(flow.app_key, identity, oauth_client=flow.oauth_client)
-    if breaks_siblings:
-        return bool(living)
-    ours = [Masked(written[name]) for name in ("access_token", "refresh_token") if written[name]]
-    return any(token in ours for each in living for token in secrets.reveal(each).values())

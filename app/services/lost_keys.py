@@ -9,7 +9,18 @@ from sqlalchemy import Connection as Transaction
 from sqlalchemy import Engine, delete, select, update
 
 from app import clock
-from app.models import Connection, Flow, FlowStatus, Health, OAuthClient, OutboxItem, OutboxState, Purpose, Secret
+from app.models import (
+    Connection,
+    Flow,
+    FlowStatus,
+    Health,
+    OAuthClient,
+    OutboxItem,
+    OutboxState,
+    Purpose,
+    Revocation,
+    Secret,
+)
 from app.oauth.faults import Fault
 from app.services import rotation, vault_keys
 from app.services.sealed import COLUMNS
@@ -62,8 +73,11 @@ def _destroy(connection: Transaction, lost: Collection[str], *, at: datetime) ->
 
 
 def _end_credentials(connection: Transaction, ids: Collection[int], at: datetime) -> None:
-    broken = {"health": Health.ERROR, "health_reason": Fault.GRANT_ENDED.value, "secret_id": None, "updated_at": at}
-    connection.execute(update(Connection).where(Connection.secret_id.in_(ids)).values(broken))
+    mine, lost = Connection.secret_id.in_(ids), {"secret_id": None, "updated_at": at}
+    revoked = {"revocation": Revocation.UNCONFIRMED, **lost}  # nobody can give it back any more
+    connection.execute(update(Connection).where(mine, Connection.health == Health.REVOKED).values(revoked))
+    broken = {"health": Health.ERROR, "health_reason": Fault.GRANT_ENDED.value, **lost}
+    connection.execute(update(Connection).where(mine).values(broken))
     connection.execute(delete(Secret).where(Secret.id.in_(ids)))
 
 

@@ -11,8 +11,10 @@ from sqlalchemy import delete, insert
 
 from app import runtime
 from app.database import new_public_id
+from app.errors import Conflict
 from app.extensions import db
-from app.models import Connection, Secret
+from app.i18n import _
+from app.models import Connection, Health, Secret
 from app.prepared import Prepared
 from app.services import sealed
 from app.vault import Masked, Place, open_, seal
@@ -79,11 +81,32 @@ def keep_new(credential: Mapping[str, str | None], *, at: datetime, **values: An
 
 
 def reveal(connection: Connection) -> dict[str, Masked]:
-    """The credential's parts, masked; raises VaultError if the blob is not this connection's."""
+    """The credential's parts, masked; raises VaultError if the blob is not this connection's, Conflict once it was revoked."""
+    if connection.health is Health.REVOKED:
+        raise Conflict(_("This connection was revoked."))
+    return _opened(connection)
+
+
+def reveal_revoked(connection: Connection) -> dict[str, Masked]:
+    """The same of a connection that was revoked: for its provider, which is to end it, and for nobody else."""
+    return _opened(connection)
+
+
+def _opened(connection: Connection) -> dict[str, Masked]:
     if connection.secret is None:
         return {}
     parts = json.loads(open_(runtime.current().keyring, connection.secret.blob, _place(connection, connection.secret)))
     return {name: Masked(value) for name, value in parts.items() if value is not None}
+
+
+def destroy(connection: Connection) -> None:
+    """Shred a connection's credential; it has none from then on."""
+    old = connection.secret
+    if old is not None:
+        connection.secret_id = None
+        db.session.flush()
+        shred(old)
+        db.session.refresh(connection, ["secret"])
 
 
 def shred(secret: Secret) -> None:

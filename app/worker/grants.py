@@ -6,7 +6,7 @@ from datetime import datetime
 
 from app import runtime
 from app.models import OutboxState
-from app.services import grants
+from app.services import giving_back, grants
 from app.services.claims import Claimed, Failed
 from app.worker.owed import Owed
 
@@ -25,7 +25,7 @@ def opened(_owed: Owed) -> Iterator[Callable[[Claimed], None]]:
 def _discard(item: Claimed) -> None:
     try:
         grants.discard(item.payload["flow"], agency_id=item.agency_id)
-    except grants.NotGivenBack as error:
+    except giving_back.NotGivenBack as error:
         raise Failed("provider", later=error.retry_after) from error
 
 

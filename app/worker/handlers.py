@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Protocol
 
 from app.models import OutboxState
-from app.services import bundle_mail
+from app.services import bundle_mail, revocations
 from app.services import grants as held_grants
 from app.services.claims import Claimed
 from app.tenancy import acting_for
-from app.worker import grants, mail
+from app.worker import grants, mail, returns
 from app.worker.owed import Owed
 
 
@@ -55,6 +55,7 @@ HANDLERS = (
         batch=100,
     ),
     Handler(held_grants.KIND, open=grants.opened, ready=grants.is_ready, settled=grants.settled),
+    Handler(revocations.KIND, open=returns.opened, ready=returns.is_ready, settled=returns.settled),
 )
 
 

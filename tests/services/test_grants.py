@@ -10,7 +10,7 @@ from app.extensions import db
 from app.models import AuditEvent, Flow, OutboxItem, OutboxState
 from app.oauth.faults import Fault
 from app.oauth.revoke import RevokeLater, RevokeOutcome
-from app.services import connection_requests, grants
+from app.services import connection_requests, giving_back, grants
 from app.vault import VaultError
 from app.worker import Worker
 from tests import factories
@@ -37,7 +37,7 @@ class Asked:
 @pytest.fixture
 def provider(monkeypatch):
     asked = Asked()
-    monkeypatch.setattr(grants, "revoke", asked.revoke)
+    monkeypatch.setattr(giving_back, "revoke", asked.revoke)
     return asked
 
 
@@ -90,7 +90,7 @@ def test_a_grant_is_given_back_once(agency, held, provider):
 def test_a_grant_is_kept_sealed_until_the_provider_took_it_back(agency, held, provider):
     provider.answer = RevokeOutcome.FAILED
 
-    with pytest.raises(grants.NotGivenBack):
+    with pytest.raises(giving_back.NotGivenBack):
         grants.discard(held.id, agency_id=agency.id)
 
     db.session.refresh(held)
@@ -101,7 +101,7 @@ def test_a_provider_that_asks_for_a_pause_is_asked_again_after_it(app, held, pro
     def revoke(*_, **__):
         raise RevokeLater(Fault.LIMITED, retry_after=7200)
 
-    monkeypatch.setattr(grants, "revoke", revoke)
+    monkeypatch.setattr(giving_back, "revoke", revoke)
     clock.forward(hours=1)
     began = clock.now
     Worker(app).run_once()

@@ -9,7 +9,7 @@ from app import clock as app_clock
 from app.database import transaction
 from app.extensions import db
 from app.models import AuditEvent, Connection, Flow, FlowStatus, Notice, Status
-from app.services import connection_requests, grants, secrets, sending
+from app.services import connection_requests, giving_back, grants, secrets, sending
 from tests.support.visitor import Visitor
 
 pytestmark = pytest.mark.both_databases
@@ -168,11 +168,11 @@ def test_what_is_being_given_back_can_not_be_used_meanwhile(visitor, agency, nor
     """The worker's clock may run ahead: whoever comes first has it."""
     flow, pressed = the_flow(), []
 
-    def give_back(*_: object) -> str:
+    def give_back(*_: object, **__: object) -> str:
         pressed.append(visitor.post(f"{other}/requests/{northdesk.public_id}/keep").status_code)
         return "confirmed"
 
-    monkeypatch.setattr(grants, "_give_back", give_back)
+    monkeypatch.setattr(giving_back, "ask", give_back)
 
     grants.discard(flow.id, agency_id=agency.id)
 

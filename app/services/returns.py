@@ -1,0 +1,86 @@
+"""Returns: a revoked connection's access is given back at its provider, and its secret shredded whatever comes of that."""
+
+from datetime import datetime, timedelta
+
+from app import clock
+from app.database import lock, transaction
+from app.extensions import db
+from app.models import Connection, Health, Revocation
+from app.oauth.identify import Identity
+from app.services import audit, giving_back, secrets
+from app.services.audit import SYSTEM
+from app.services.giving_back import NotGivenBack
+from app.tenancy import acting_for
+from app.vault import VaultError
+
+TRIES_FOR = timedelta(days=1)
+REFRESH_TAKES = timedelta(minutes=5)  # at most, its lease included
+SOON = 5  # seconds
+
+
+def give_back(connection_id: int, *, agency_id: int) -> bool:
+    """Ask a revoked connection's provider to end its access, and shred it; false if there is nothing to give back any more.
+
+    Raises NotGivenBack until a day after it was revoked. Whoever has it connected again while the provider is asked wins:
+    what they brought stays, and is only as good as its next use finds it.
+    """
+    with acting_for(agency_id):
+        connection = db.session.get(Connection, connection_id, populate_existing=True)
+        if connection is None or not _is_wanted(connection):
+            return False
+        secret_id, until = connection.secret_id, (connection.revoked_at or clock.now()) + TRIES_FOR
+        try:
+            _wait_for_refresh(connection)
+            outcome = _ask(connection)
+        except NotGivenBack as error:
+            if clock.now() < until:
+                raise NotGivenBack(error.retry_after, until=until) from None
+            outcome = Revocation.UNCONFIRMED
+    # point: access.asked
+    return _settle(connection_id, outcome, agency_id=agency_id, secret_id=secret_id, at=clock.now())
+
+
+def give_up(connection_id: int, *, agency_id: int, at: datetime) -> None:
+    """Shred what could not be given back in the end: it is not kept for longer than it takes to try."""
+    _settle(connection_id, Revocation.UNCONFIRMED, agency_id=agency_id, secret_id=None, at=at)
+
+
+def _is_wanted(connection: Connection) -> bool:
+    return connection.health is Health.REVOKED and connection.revocation is Revocation.PENDING
+
+
+def _wait_for_refresh(connection: Connection) -> None:
+    """A refresh that was under way may still bring another token in place of the one that is here."""
+    if connection.refresh_lease and connection.revoked_at and clock.now() < connection.revoked_at + REFRESH_TAKES:
+        raise NotGivenBack(SOON)
+
+
+def _ask(connection: Connection) -> Revocation:
+    try:
+        tokens = secrets.reveal_revoked(connection)
+    except VaultError:  # what does not open can't be given back
+        return Revocation.UNCONFIRMED
+    # point: access.opened
+    account = None
+    if connection.external_id is not None:
+        account = Identity(issuer=connection.issuer, id=connection.external_id, label=connection.account or "")
+    fields = {**connection.fields, **connection.kept}
+    outcome = giving_back.ask(connection, connection.oauth_client or "", tokens, account, fields=fields)
+    return Revocation(outcome) if outcome in set(Revocation) else Revocation.UNCONFIRMED
+
+
+def _settle(connection_id: int, outcome: Revocation, *, agency_id: int, secret_id: int | None, at: datetime) -> bool:
+    """Say what came of it, and shred the secret; false, with nothing changed, if it was connected again meanwhile."""
+    with acting_for(agency_id), transaction() as session:
+        connection = session.get_one(Connection, connection_id)
+        lock(connection)
+        if not _is_wanted(connection):
+            return False
+        if secret_id is not None and connection.secret_id != secret_id:
+            raise NotGivenBack(SOON)  # a refresh that ended just now brought another token
+        connection.revocation, connection.updated_at = outcome, at
+        secrets.destroy(connection)
+        # point: access.shredding
+        app, said = connection.app_key, outcome.value
+        audit.record("connection.discarded", connection, by=SYSTEM, at=at, app=app, outcome=said)
+        return True
