@@ -52,6 +52,8 @@ class Asked:
     note: str
     permissions: tuple[str, ...]
     workflow: str
+    is_mending: bool
+    account: str | None
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def _content(bundle: Outgoing) -> Content:
 def _asked(asked: outgoing.Asked) -> Asked:
     app = asked.app
     labels = (app.scope_label(scope) for scope in app.ordered(asked.scopes))
-    return Asked(Known(app.key, app.name), asked.note, tuple(dict.fromkeys(labels)), asked.workflow)
+    permissions = tuple(dict.fromkeys(labels))
+    return Asked(Known(app.key, app.name), asked.note, permissions, asked.workflow, asked.is_mending, asked.account)
 
 
 @lru_cache(maxsize=64)

@@ -97,6 +97,11 @@ class Connection(MaybeInWorkspace, Model):
         """Whether a workflow can count on it."""
         return self.health in (Health.PENDING, Health.ACTIVE)
 
+    @property
+    def is_clients(self) -> bool:
+        """Whether a client owns it, who alone can approve it anew."""
+        return self.owner_email is not None and self.workspace_id is not None
+
 
 def _partial(name: str, *columns: object, where: object) -> None:
     Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)  # type: ignore[arg-type]

@@ -64,7 +64,7 @@ class ConnectionRequest(InWorkspace, Model):
     workflow_id: Mapped[int] = mapped_column(ForeignKey("workflow.id"))
     slot_id: Mapped[int | None] = mapped_column(ForeignKey("slot.id", ondelete="SET NULL"))
     bundle_id: Mapped[int | None] = mapped_column(ForeignKey("bundle.id"), index=True)
-    connection_id: Mapped[int | None] = mapped_column(ForeignKey("connection.id"), index=True)
+    connection_id: Mapped[int | None] = mapped_column(ForeignKey("connection.id"))
     app_key: Mapped[str] = mapped_column(String(60))
     kind: Mapped[Kind] = mapped_column(enum_column(Kind), default=Kind.CONNECT)
     status: Mapped[Status] = mapped_column(enum_column(Status), default=Status.QUEUED)
@@ -133,6 +133,7 @@ Index(
     ConnectionRequest.id,
 )
 Index("ix_connection_request_standing", ConnectionRequest.workflow_id, ConnectionRequest.status)
+Index("ix_connection_request_connection", ConnectionRequest.connection_id, ConnectionRequest.kind)
 Index("ix_connection_request_slot", ConnectionRequest.slot_id, ConnectionRequest.id)
 Index(
     "ix_connection_request_status",

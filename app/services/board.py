@@ -9,8 +9,8 @@ from sqlalchemy.orm import aliased, contains_eager, joinedload
 
 from app.catalog.schema import App
 from app.extensions import db
-from app.models import Bundle, Channel, ConnectionRequest, Member, Slot, Source, Status, Workflow
-from app.services import badges, bundles, deliveries, paging, scopes, sending
+from app.models import Bundle, Channel, ConnectionRequest, Health, Kind, Member, Slot, Source, Status, Workflow
+from app.services import badges, bundles, deliveries, mending_requests, paging, scopes, sending
 from app.services.badges import Badge
 from app.services.deliveries import Delivery, DeliveryState
 from app.services.paging import Page
@@ -35,6 +35,12 @@ class Card:
     may_move: bool = False
     may_ask_again: bool = False
     may_reconnect: bool = False
+    may_mend: bool = False
+
+    @property
+    def is_mending(self) -> bool:
+        """Whether it asks for access anew to an account that was connected before."""
+        return self.asked.kind is Kind.REAUTHORIZE
 
 
 @dataclass(frozen=True)
@@ -69,10 +75,17 @@ class Board:
 
 
 def view(workflow: Workflow, *, at: datetime, after: str | None = None, before: str | None = None) -> Board:
-    """The panel at a page; `after` and `before` are ids of requests, unknown ones count for none."""
+    """The panel at a page; `after` and `before` are ids of requests, unknown ones count for none.
+
+    What is asked elsewhere to mend a connection that is used here stands with its recipient, or first where they have nothing else.
+    """
     page = _recipients(workflow, after=after, before=before)
     recipients = [first.recipient for first in page.items]
-    found = _requests(workflow, recipients)
+    elsewhere = _asked_elsewhere(workflow)
+    if page.newer is None:
+        recipients = list(dict.fromkeys([*_besides(elsewhere, recipients), *recipients]))
+    found = [*_requests(workflow, recipients), *(row for row in elsewhere if row.asked.recipient in recipients)]
+    found.sort(key=lambda row: row.asked.id)  # not by the database, which would then read all by their ids
     addresses = list(dict.fromkeys(row.asked.recipient for row in found))
     sent = [row.asked.bundle_id for row in found if row.asked.bundle_id and row.asked.status is Status.PENDING]
     facts = _Facts(
@@ -80,10 +93,12 @@ def view(workflow: Workflow, *, at: datetime, after: str | None = None, before: 
         bundles.resend_available_at(workflow.workspace_id, addresses),
         deliveries.of_bundles(sent),
         _members(workflow, addresses),
+        _asked_to_mend(found),
     )
     groups = [_group(to, [row for row in found if row.asked.recipient == to], facts) for to in recipients]
     waiting = sending.waiting(workflow)
-    return Board(groups, waiting.requests, waiting.preview, _is_moving(workflow, at=at), page.newer, page.older)
+    is_moving = any(_may_change(row.asked, at=at) for row in elsewhere) or _is_moving(workflow, at=at)
+    return Board(groups, waiting.requests, waiting.preview, is_moving, page.newer, page.older)
 
 
 @dataclass(frozen=True)
@@ -92,6 +107,7 @@ class _Facts:
     available: dict[str, datetime]
     deliveries: dict[int, Delivery]
     members: set[str]
+    to_mend: set[int]  # connections of which somebody is asked already
 
 
 def _shown(workflow: Workflow, asked: type[ConnectionRequest] = asked_for) -> ColumnElement[bool]:
@@ -113,6 +129,13 @@ def _is_latest(asked: type[ConnectionRequest]) -> ColumnElement[bool]:
     return and_(asked.slot_id.is_not(None), ~came.exists())
 
 
+def _is_latest_mending() -> ColumnElement[bool]:
+    """Whether no other request came after it to mend the same connection."""
+    later = aliased(ConnectionRequest)
+    same = (later.connection_id == asked_for.connection_id, later.kind == Kind.REAUTHORIZE, later.id > asked_for.id)
+    return and_(asked_for.kind == Kind.REAUTHORIZE, ~select(later.id).where(*same).correlate(asked_for).exists())
+
+
 def _recipients(workflow: Workflow, *, after: str | None, before: str | None) -> Page[ConnectionRequest]:
     """The first request to each recipient, which stands for them; the latest asked first.
 
@@ -132,14 +155,31 @@ class _Found:
 
 
 def _requests(workflow: Workflow, recipients: Sequence[str]) -> list[_Found]:
+    return _found(_shown(workflow), asked_for.recipient.in_(recipients))
+
+
+def _asked_elsewhere(workflow: Workflow) -> list[_Found]:
+    """What is open of what other workflows ask to mend: one for each connection that is used here, or a few."""
+    return _found(mending_requests.from_elsewhere(workflow), asked_for.status.in_(mending_requests.STANDING))
+
+
+def _found(*which: ColumnElement[bool]) -> list[_Found]:
     statement = (
-        select(asked_for, _is_latest(asked_for))
+        select(asked_for, or_(_is_latest(asked_for), _is_latest_mending()))
         .outerjoin(asked_for.slot)
-        .where(_shown(workflow), asked_for.recipient.in_(recipients))
+        .where(*which)
         .options(joinedload(asked_for.bundle), joinedload(asked_for.connection), contains_eager(asked_for.slot))
     )
-    found = [_Found(row[0], bool(row[1])) for row in db.session.execute(statement)]
-    return sorted(found, key=lambda row: row.asked.id)  # not by the database, which would then read all by their ids
+    return [_Found(row[0], bool(row[1])) for row in db.session.execute(statement)]
+
+
+def _besides(elsewhere: Sequence[_Found], recipients: Sequence[str]) -> list[str]:
+    return [row.asked.recipient for row in elsewhere if row.asked.recipient not in recipients]
+
+
+def _asked_to_mend(found: Sequence[_Found]) -> set[int]:
+    broken = {row.asked.connection_id for row in found if row.asked.connection_id and not _works(row.asked)}
+    return {key for key, asked in mending_requests.standing(broken).items() if asked.status.live}
 
 
 def _members(workflow: Workflow, recipients: Sequence[str]) -> set[str]:
@@ -161,6 +201,11 @@ def _is_moving(workflow: Workflow, *, at: datetime) -> bool:
         .where(or_(asked_for.status == Status.PENDING, and_(Bundle.closed_at.is_(None), Bundle.expires_at > at)))
     )
     return db.session.scalar(found.limit(1)) is not None
+
+
+def _may_change(asked: ConnectionRequest, *, at: datetime) -> bool:
+    is_open = asked.bundle is not None and asked.bundle.closed_at is None and not asked.bundle.is_expired(at)
+    return asked.status is Status.PENDING or (asked.status is Status.DECLINED and is_open)
 
 
 def _group(recipient: str, found: Sequence[_Found], facts: _Facts) -> Group:
@@ -190,6 +235,8 @@ def _card(found: _Found, facts: _Facts) -> Card:
     asked = found.asked
     is_open = asked.status in (Status.PENDING, Status.DECLINED)
     may_resend = asked.status is Status.PENDING or (asked.status is Status.DECLINED and found.is_latest)
+    is_broken = asked.status is Status.FULFILLED and found.is_latest and not _works(asked)
+    may_mend = is_broken and _is_mended_by_client(asked)
     delivery = facts.deliveries.get(asked.bundle_id or 0) if asked.status is Status.PENDING else None
     return Card(
         asked,
@@ -200,10 +247,23 @@ def _card(found: _Found, facts: _Facts) -> Card:
         facts.available.get(asked.recipient),
         is_changed=asked.status is Status.PENDING and scopes.changed_since_sent(asked),
         may_cancel=is_open or asked.status is Status.QUEUED,
-        may_move=asked.status.live,
+        may_move=asked.status.live and _may_move(asked),
         may_ask_again=asked.status is Status.CANCELLED or (asked.status is Status.REVOKED and _is_empty(found)),
-        may_reconnect=asked.status is Status.FULFILLED and found.is_latest and not _works(asked) and bool(asked.slot),
+        may_reconnect=is_broken and not may_mend and bool(asked.slot),
+        may_mend=may_mend and asked.connection_id not in facts.to_mend,
     )
+
+
+def _is_mended_by_client(asked: ConnectionRequest) -> bool:
+    held = asked.connection
+    return held is not None and held.health is Health.ERROR and held.is_clients
+
+
+def _may_move(asked: ConnectionRequest) -> bool:
+    """Whether somebody else can do what it asks; a connection is its owner's to mend while they are there."""
+    if asked.kind is not Kind.REAUTHORIZE:
+        return True
+    return asked.connection is not None and asked.connection.owner_left_at is not None
 
 
 def _is_empty(found: _Found) -> bool:

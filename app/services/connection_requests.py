@@ -175,6 +175,8 @@ def request_again(agency: Agency, public_id: str, *, by: Staff) -> ConnectionReq
         asked = get(agency, public_id)
         if asked.status not in (Status.CANCELLED, Status.REVOKED):
             raise Conflict(_("This request is still open: there is nothing to ask again."))
+        if asked.kind is Kind.REAUTHORIZE:
+            raise Conflict(_("This asked to reconnect an account: ask for that at the connection."))
         if asked.slot is None:
             raise Conflict(str(STEP_IS_GONE))
         return queue(
@@ -240,15 +242,7 @@ def mended(connection: Connection | Kept, *, besides: int | None = None, by: Act
 
     Within a transaction that holds the workspace's lock.
     """
-    asking = db.session.scalars(
-        select(ConnectionRequest).where(
-            ConnectionRequest.connection_id == connection.id,
-            ConnectionRequest.kind == Kind.REAUTHORIZE,
-            ConnectionRequest.id != (besides or 0),
-            ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING, Status.DECLINED]),
-        )
-    ).all()
-    for asked in asking:
+    for asked in _asking_to_mend(connection, besides=besides):
         if asked.status is Status.QUEUED:
             withdraw(asked, by=by, at=at)
         else:
@@ -256,14 +250,29 @@ def mended(connection: Connection | Kept, *, besides: int | None = None, by: Act
 
 
 def revoke_for(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
-    """Mark the fulfilled requests behind a connection as revoked with it."""
+    """Mark the fulfilled requests behind a connection as revoked with it, and withdraw what asks to mend it."""
     with transaction() as session:
+        if connection.workspace_id is not None:
+            bundles.lock(connection.workspace_id)
         behind = select(ConnectionRequest).where(
             ConnectionRequest.connection_id == connection.id, ConnectionRequest.status == Status.FULFILLED
         )
         for asked in session.scalars(behind).all():
             if moved(asked, to=Status.REVOKED):
                 audit.record("request.revoked", asked, by=by, at=at, app=asked.app_key)
+        for asked in _asking_to_mend(connection):
+            withdraw(asked, by=by, at=at)
+
+
+def _asking_to_mend(connection: Connection | Kept, *, besides: int | None = None) -> Sequence[ConnectionRequest]:
+    return db.session.scalars(
+        select(ConnectionRequest).where(
+            ConnectionRequest.connection_id == connection.id,
+            ConnectionRequest.kind == Kind.REAUTHORIZE,
+            ConnectionRequest.id != (besides or 0),
+            ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING, Status.DECLINED]),
+        )
+    ).all()
 
 
 def live_for(slot: Slot) -> ConnectionRequest | None:

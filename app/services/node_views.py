@@ -10,8 +10,8 @@ from sqlalchemy.orm import joinedload
 
 from app.catalog.schema import Action, App
 from app.extensions import db
-from app.models import Agency, Connection, ConnectionRequest, Kind, Node, Slot, Source, Status, Workflow
-from app.services import badges, oauth_clients, scopes, slots
+from app.models import Agency, Connection, ConnectionRequest, Health, Kind, Node, Slot, Source, Status, Workflow
+from app.services import badges, mending_requests, oauth_clients, scopes, slots
 from app.services.badges import Badge
 from app.services.oauth_clients import AppState, Readiness
 from app.services.scopes import Permission
@@ -50,11 +50,24 @@ class SlotView:
     unfit: Unfit | None = None
     missing: Sequence[Permission] = ()
     offers: Sequence[Connection] = ()
+    mending: ConnectionRequest | None = None
+    mending_badge: Badge | None = None
 
     @property
     def is_live(self) -> bool:
         """Whether something is asked that a change would cancel."""
         return self.asked is not None and self.asked.status.live
+
+    @property
+    def is_clients_to_mend(self) -> bool:
+        """Whether its connection broke and the client who owns it can mend it."""
+        held = self.slot.connection
+        return self.stage is Stage.BROKEN and held is not None and held.health is Health.ERROR and held.is_clients
+
+    @property
+    def may_mend(self) -> bool:
+        """Whether its owner can be asked to, and is not asked yet."""
+        return self.is_clients_to_mend and not self.unfit and not (self.mending and self.mending.status.live)
 
 
 @dataclass(frozen=True)
@@ -106,11 +119,13 @@ def _node(node: Node, number: int, views: Mapping[int, SlotView], firsts: Mappin
 def _slots(workflow: Workflow, agency: Agency, *, at: datetime) -> dict[int, SlotView]:
     standing, states = _standing(workflow), oauth_clients.states(agency)
     candidates = slots.candidates(workflow.slots)
+    mendings = mending_requests.standing({slot.connection_id for slot in workflow.slots if slot.connection_id})
     found = {}
     for slot in workflow.slots:
         app, asked = scopes.app_of(slot), standing.get(slot.id)
         missing = scopes.missing(app, scopes.of_slot(slot), slot.connection) if slot.connection else ()
         stage = _stage(slot, asked, lacks=bool(missing))
+        mending = mendings.get(slot.connection_id or 0)
         found[slot.id] = SlotView(
             slot,
             app,
@@ -122,6 +137,8 @@ def _slots(workflow: Workflow, agency: Agency, *, at: datetime) -> dict[int, Slo
             []
             if stage is Stage.CONNECTED
             else [each for each in slots.covering(slot, candidates) if each is not slot.connection],
+            mending,
+            badges.of_request(mending, at=at) if mending else None,
         )
     return found
 

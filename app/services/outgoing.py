@@ -10,7 +10,7 @@ from sqlalchemy import and_, bindparam, case, or_, select, update
 
 from app.catalog.schema import App
 from app.extensions import db
-from app.models import Agency, Bundle, Channel, ConnectionRequest, Status, Workflow, Workspace
+from app.models import Agency, Bundle, Channel, Connection, ConnectionRequest, Kind, Status, Workflow, Workspace
 from app.prepared import Prepared
 from app.services import scopes
 
@@ -23,6 +23,8 @@ class Asked:
     note: str
     scopes: tuple[str, ...]
     workflow: str
+    is_mending: bool = False
+    account: str | None = None  # which is to be mended
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,17 @@ _BUNDLES = (
 )
 _asked, _workflow = ConnectionRequest, Workflow
 _WHOLE = (
-    _BUNDLES.add_columns(_asked.app_key, _asked.note, _asked.sent_scopes, _workflow.name.label("workflow"))
+    _BUNDLES.add_columns(
+        _asked.app_key,
+        _asked.note,
+        _asked.sent_scopes,
+        _workflow.name.label("workflow"),
+        (_asked.kind == Kind.REAUTHORIZE).label("is_mending"),
+        Connection.account,
+    )
     .outerjoin(_asked, and_(_asked.bundle_id == Bundle.id, _asked.status == Status.PENDING))
     .outerjoin(_workflow, _workflow.id == _asked.workflow_id)
+    .outerjoin(Connection, Connection.id == _asked.connection_id)
     .order_by(_asked.created_at, _asked.id)
 )
 _MOMENT = Bundle.__table__.c.expires_at.type
@@ -129,7 +139,8 @@ def read_all(bundle_ids: Sequence[int]) -> dict[int, Outgoing]:
 
 
 def _of(row: Any) -> Asked:
-    return Asked(scopes.app_of(row), row.note, tuple(row.sent_scopes or ()), row.workflow)
+    told = (scopes.app_of(row), row.note, tuple(row.sent_scopes or ()), row.workflow)
+    return Asked(*told, bool(row.is_mending), row.account if row.is_mending else None)
 
 
 def start_clocks(epochs: Mapping[int, int], *, at: datetime) -> None:

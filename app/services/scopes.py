@@ -1,6 +1,7 @@
 """What permissions are asked for, and whether a connection has them."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -36,10 +37,20 @@ def app_of(row: Slot | Node | ConnectionRequest | Connection | Flow | Row) -> Ap
 
 def needed_of(connection: Connection) -> tuple[str, ...]:
     """What all slots that use a connection need of it together."""
+    return needed_of_all([connection.id]).get(connection.id, ())
+
+
+def needed_of_all(connection_ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+    """The same of several connections, by their ids; the same few statements however many."""
+    if not connection_ids:
+        return {}
     using = db.session.scalars(
-        select(Slot).where(Slot.connection_id == connection.id).options(selectinload(Slot.nodes))
+        select(Slot).where(Slot.connection_id.in_(connection_ids)).options(selectinload(Slot.nodes))
     ).all()
-    return tuple(dict.fromkeys(scope for slot in using for scope in of_slot(slot)))
+    needed: dict[int, dict[str, None]] = defaultdict(dict)
+    for slot in using:
+        needed[slot.connection_id or 0] |= dict.fromkeys(of_slot(slot))
+    return {key: tuple(found) for key, found in needed.items()}
 
 
 def missing(app: App, needed: Iterable[str], connection: Connection | Row) -> tuple[str, ...]:
@@ -49,10 +60,13 @@ def missing(app: App, needed: Iterable[str], connection: Connection | Row) -> tu
     return protocol.missing(needed, connection.scopes, app)
 
 
-def required(asked: ConnectionRequest) -> tuple[str, ...]:
-    """What an authorization for this request must bring: what its slot needs now, and what its connection holds already."""
+def required(asked: ConnectionRequest, needed: Iterable[str] | None = None) -> tuple[str, ...]:
+    """What an authorization for this request must bring: what its slot needs now, and what its connection holds already.
+
+    `needed` is what all slots need of a connection that is to be mended, where that is known; else it is as it was sent.
+    """
     held = asked.slot.connection if asked.slot and asked.slot.connection else asked.connection
-    needed = of_slot(asked.slot) if asked.slot else asked.sent_scopes
+    needed = needed or (of_slot(asked.slot) if asked.slot else asked.sent_scopes)
     return together(app_of(asked), needed, held.scopes if held and held.oauth_client else (), asked.extra_scopes)
 
 

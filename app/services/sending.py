@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import CompoundSelect, func, select, union_all, update
 from sqlalchemy.orm import joinedload, selectinload
 
 from app import clock
@@ -13,8 +13,8 @@ from app.database import transaction
 from app.errors import Conflict, RateLimited, Refused
 from app.extensions import db
 from app.i18n import _, ngettext
-from app.models import Agency, Bundle, ConnectionRequest, Recipient, Slot, Staff, Status, Workflow
-from app.services import addresses, audit, bundles, connection_requests, oauth_clients, scopes
+from app.models import Agency, Bundle, ConnectionRequest, Kind, Recipient, Slot, Staff, Status, Workflow
+from app.services import addresses, audit, bundles, connection_requests, mending_requests, oauth_clients, scopes
 
 MOST_RESENDS = 3
 _WITH_SLOT = (
@@ -42,7 +42,7 @@ class Sent:
 
 
 def send(workflow: Workflow, *, by: Staff, all_or_nothing: bool = False) -> Sent:
-    """Send every queued request of the workflow, one mail per recipient, in one transaction.
+    """Send every queued request that shows at the workflow, one mail per recipient, in one transaction.
 
     A recipient with a request that can't be sent is left out whole, unless it must be all or nothing: then Refused.
     """
@@ -72,7 +72,7 @@ def explain(left: Left) -> str:
 def _queued_by_recipient(workflow: Workflow) -> dict[str, list[ConnectionRequest]]:
     queued = (
         select(ConnectionRequest)
-        .where(ConnectionRequest.workflow_id == workflow.id, ConnectionRequest.status == Status.QUEUED)
+        .where(ConnectionRequest.id.in_(_queued(workflow)))
         .options(*_WITH_SLOT)
         .order_by(ConnectionRequest.id)
     )
@@ -80,6 +80,13 @@ def _queued_by_recipient(workflow: Workflow) -> dict[str, list[ConnectionRequest
     for asked in db.session.scalars(queued):
         groups[asked.recipient].append(asked)
     return groups
+
+
+def _queued(workflow: Workflow) -> CompoundSelect[tuple[int]]:
+    """The ids of what is queued here, and of what is queued elsewhere to mend a connection that is used here too."""
+    queued = select(ConnectionRequest.id).where(ConnectionRequest.status == Status.QUEUED)
+    here, elsewhere = ConnectionRequest.workflow_id == workflow.id, mending_requests.from_elsewhere(workflow)
+    return union_all(queued.where(here), queued.where(elsewhere))
 
 
 def _unfit_apps(groups: Mapping[str, Sequence[ConnectionRequest]], agency: Agency) -> set[str]:
@@ -129,8 +136,11 @@ def _post(bundle: Bundle, *, at: datetime) -> Sequence[ConnectionRequest]:
         .options(*_WITH_SLOT)
         .execution_options(populate_existing=True)
     ).all()
+    mended = {each.connection_id for each in outstanding if each.kind is Kind.REAUTHORIZE and each.connection_id}
+    needed = scopes.needed_of_all(mended)
     for each in outstanding:
-        each.sent_scopes = list(scopes.required(each))
+        to_mend = needed.get(each.connection_id or 0) if each.kind is Kind.REAUTHORIZE else None
+        each.sent_scopes = list(scopes.required(each, to_mend))
     db.session.flush()
     # point: scopes.frozen
     bundles.mail(bundle, at=at)
@@ -177,11 +187,19 @@ def _check_resend(asked: ConnectionRequest, agency: Agency) -> None:
     if asked.status not in (Status.PENDING, Status.DECLINED):
         raise Conflict(_("This request is already settled."))
     _check_not_archived(asked)
-    if asked.status is Status.DECLINED and asked.slot and connection_requests.live_for(asked.slot):
+    if asked.status is Status.DECLINED and _is_asked_anew(asked):
         raise Conflict(_("A request for this account is already in the queue or pending."))
     if asked.resends >= MOST_RESENDS:
         raise Refused(_("No resends left"))
     connection_requests.check_eligible(agency, scopes.app_of(asked))
+
+
+def _is_asked_anew(asked: ConnectionRequest) -> bool:
+    """Whether the same is asked with another request by now."""
+    if asked.kind is Kind.REAUTHORIZE:
+        ids = [asked.connection_id] if asked.connection_id else []
+        return any(each.status.live for each in mending_requests.standing(ids).values())
+    return asked.slot is not None and connection_requests.live_for(asked.slot) is not None
 
 
 def _check_not_archived(asked: ConnectionRequest) -> None:
@@ -209,7 +227,8 @@ def _take_turn(asked: ConnectionRequest, *, at: datetime) -> None:
 def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staff) -> ConnectionRequest:
     """Ask somebody else for the same: a queued request just changes its address, a pending one goes out to them now.
 
-    Their link never opens this request again; the resends used are kept.
+    Their link never opens this request again; the resends used are kept. A connection is mended by its owner alone, or by
+    any member once they were removed: Refused for everybody else.
     """
     at, address = clock.now(), addresses.normalise(recipient, field="recipient")
     with transaction():
@@ -218,6 +237,8 @@ def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staf
         db.session.refresh(asked)
         if address == asked.recipient:
             raise Refused(_("It is already asked of this address."), field="recipient")
+        if asked.kind is Kind.REAUTHORIZE:
+            mending_requests.check_may_mend(asked.connection, address)
         before, previous = asked.recipient, asked.bundle
         if asked.status is Status.QUEUED:
             asked.recipient = address
@@ -273,7 +294,7 @@ def waiting(workflow: Workflow) -> Waiting:
     """How much of the workflow waits to be sent, and to how many."""
     row = db.session.execute(
         select(func.count(), func.count(func.distinct(ConnectionRequest.recipient))).where(
-            ConnectionRequest.workflow_id == workflow.id, ConnectionRequest.status == Status.QUEUED
+            ConnectionRequest.id.in_(_queued(workflow))
         )
     ).one()
     return Waiting(row[0], row[1])

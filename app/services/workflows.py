@@ -23,7 +23,7 @@ from app.models import (
     WorkflowVersion,
     Workspace,
 )
-from app.services import addresses, audit, bundles, counters, scopes, sending
+from app.services import addresses, audit, bundles, counters, mending_requests, scopes, sending
 
 
 class State(StrEnum):
@@ -133,7 +133,12 @@ def rename(workflow: Workflow, name: str, *, by: Staff) -> None:
 
 
 def unasked(workflow: Workflow) -> list[Slot]:
-    """The slots that have neither a connection nor a queued or pending request: they stand in the way of publishing."""
+    """The slots that have neither a connection nor a queued or pending request: they stand in the way of publishing.
+
+    A request that the slot's own connection be mended will do.
+    """
+    empty = [slot for slot in workflow.slots if not (slot.connection and slot.connection.works)]
+    mended = mending_requests.standing({slot.connection_id for slot in empty if slot.connection_id})
     live = set(
         db.session.scalars(
             select(ConnectionRequest.slot_id).where(
@@ -142,7 +147,8 @@ def unasked(workflow: Workflow) -> list[Slot]:
             )
         )
     )
-    return [slot for slot in workflow.slots if not (slot.connection and slot.connection.works) and slot.id not in live]
+    to_mend = {key for key, asked in mended.items() if asked.status.live}
+    return [slot for slot in empty if slot.id not in live and slot.connection_id not in to_mend]
 
 
 def slot_name(slot: Slot) -> str:

@@ -27,7 +27,7 @@ from tests.support.shared_app import on_postgres, on_sqlite
 from tests.support.tenants import ROLES, Tenants
 
 OWNED = {
-    *("workspace_id", "member_id", "workflow_id", "node_id", "slot_id", "request_id"),
+    *("workspace_id", "member_id", "workflow_id", "node_id", "slot_id", "request_id", "connection_id"),
     *("person_id", "bundle_id", "client_key"),
 }
 PUBLIC = {

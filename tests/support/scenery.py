@@ -49,7 +49,9 @@ def build(name: str, *, recipient: str = RECIPIENT) -> Side:
         member = factories.make_member(workspace)
         workflow = factories.make_workflow(workspace, owner, *STEPS)
         nodes.use_separate_account(workflow, workflow.nodes[1].public_id, by=owner)
-        factories.make_connection(workspace, "slack", scopes=["chat:write", "channels:read"], health=Health.ERROR)
+        held = factories.make_connection(
+            workspace, "slack", scopes=["chat:write", "channels:read"], health=Health.ERROR, owner_email=recipient
+        )
         pending = factories.make_request(workflow.slots[0], owner, recipient=recipient)
         sending.send(workflow, by=owner)
         queued = factories.make_request(workflow.slots[1], owner, recipient=recipient)
@@ -66,6 +68,7 @@ def build(name: str, *, recipient: str = RECIPIENT) -> Side:
             "request_id": pending.public_id,
             "queued_id": queued.public_id,
             "person_id": other.public_id,
+            "connection_id": held.public_id,
             "bundle_id": pending.bundle.public_id,
             "token": link_tokens.of(pending.bundle),
             "client_key": own.public_id,

@@ -77,4 +77,5 @@ def _filled(workspace: Workspace, owner: Staff, recipient: str) -> dict[str, str
         "bundle_id": asked.bundle.public_id,
         "token": link_tokens.of(asked.bundle),
         "connection": connection.public_id,
+        "connection_id": connection.public_id,
     }

@@ -48,6 +48,8 @@ def upgrade() -> None:
     for table, name, indexed, where in PARTIAL:
         op.create_index(name, table, list(indexed), sqlite_where=sa.text(where), postgresql_where=sa.text(where))
     op.create_index('ix_audit_event_subject', 'audit_event', ['subject', 'id'])
+    op.drop_index('ix_connection_request_connection_id', table_name='connection_request')
+    op.create_index('ix_connection_request_connection', 'connection_request', ['connection_id', 'kind'])
     _widen_flows()
     _make_portal()
     op.execute("UPDATE connection SET granted_at = updated_at, token_at = updated_at WHERE secret_id IS NOT NULL")
@@ -119,6 +121,8 @@ def downgrade() -> None:
         flow.alter_column('bundle_id', existing_type=sa.Integer(), nullable=False)
         for name in ('recipient', 'connection_id', 'surface'):
             flow.drop_column(name)
+    op.drop_index('ix_connection_request_connection', table_name='connection_request')
+    op.create_index('ix_connection_request_connection_id', 'connection_request', ['connection_id'])
     op.drop_index('ix_audit_event_subject', table_name='audit_event')
     for table, name, *_ in PARTIAL:
         op.drop_index(name, table_name=table)

@@ -5,14 +5,14 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import Conflict
 from app.i18n import _
-from app.models import ConnectionRequest, Slot, Status, Workflow
+from app.models import ConnectionRequest, Kind, Slot, Status, Workflow
 from app.services import connection_requests, deliveries, node_views, recipients, scopes, sending, slots, workspaces
 from app.services.sending import Sent
 from app.web.htmx import fragment
 from app.web.panel import bp
 from app.web.panel.slots import SLOT
 from app.web.panel.workflow_forms import QueueForm, RecipientForm
-from app.web.panel.workflows import PATH, address_of, current, in_numbers, telling, workflow_of
+from app.web.panel.workflows import PATH, address_of, current, in_numbers, page_of, telling, workflow_of
 from app.web.toasts import toast
 
 REQUEST = "/requests/<request_id>"
@@ -65,7 +65,7 @@ def resend_request(request_id: str) -> ResponseReturnValue:
     with telling():
         sending.resend(g.agency, request_id, by=g.staff)
         toast(_("Sent a fresh e-mail"), asked.recipient)
-    return current(asked.workflow)
+    return current(page_of(asked))
 
 
 @bp.get(f"{REQUEST}/cancel")
@@ -79,7 +79,7 @@ def cancel_request(request_id: str) -> ResponseReturnValue:
     with telling():
         connection_requests.cancel(g.agency, request_id, by=g.staff)
         toast(_("Cancelled the %(app)s request", app=scopes.app_of(asked).name))
-    return current(asked.workflow)
+    return current(page_of(asked))
 
 
 @bp.get(f"{REQUEST}/recipient")
@@ -98,7 +98,7 @@ def change_recipient(request_id: str) -> ResponseReturnValue:
         if changed is None:
             return _recipient_dialog(asked, form, status=form.status)
         toast(_("Changed the recipient"), changed.recipient)
-    return current(asked.workflow)
+    return current(page_of(asked))
 
 
 @bp.post(f"{REQUEST}/again")
@@ -106,7 +106,7 @@ def request_again(request_id: str) -> ResponseReturnValue:
     asked = connection_requests.get(g.agency, request_id)
     with telling():
         _say_queued(connection_requests.request_again(g.agency, request_id, by=g.staff))
-    return current(asked.workflow)
+    return current(page_of(asked))
 
 
 @bp.post(f"{REQUEST}/try-again")
@@ -117,7 +117,7 @@ def try_mail_again(request_id: str) -> ResponseReturnValue:
             raise Conflict(_("Nothing was sent for this request yet."))
         deliveries.try_again(asked.bundle, by=g.staff)
         toast(_("Trying again"), asked.recipient, kind="queued")
-    return current(asked.workflow)
+    return current(page_of(asked))
 
 
 def _queue_dialog(workflow: Workflow, slot: Slot, form: QueueForm, *, status: int = 200) -> ResponseReturnValue:
@@ -147,7 +147,12 @@ def _addressing(workflow: Workflow, form: QueueForm | RecipientForm) -> dict[str
 
 
 def _row(asked: ConnectionRequest) -> dict[str, Any]:
-    return {"asked": asked, "app": scopes.app_of(asked), "is_sent": asked.status is not Status.QUEUED}
+    return {
+        "asked": asked,
+        "app": scopes.app_of(asked),
+        "is_sent": asked.status is not Status.QUEUED,
+        "is_mending": asked.kind is Kind.REAUTHORIZE,
+    }
 
 
 def _say_queued(queued: ConnectionRequest) -> None:

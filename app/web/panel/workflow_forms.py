@@ -1,11 +1,13 @@
 """Forms of the workflow page."""
 
+from collections.abc import Sequence
+
 from wtforms import BooleanField, RadioField, SelectField, TextAreaField
 
 from app.catalog.schema import App
 from app.errors import Refused
 from app.i18n import _, _l
-from app.models import Source
+from app.models import Member, Source
 from app.services import addresses, connection_requests
 from app.web.forms import ADDRESS, Text, rule
 from app.web.panel.forms import PanelForm
@@ -61,6 +63,18 @@ class QueueForm(PanelForm):
     recipient = Text(_l("Recipient email"), [ADDRESS])
     note = TextAreaField(_l("Note to client"), [NOTE], render_kw={"rows": 2})
     expected_account = Text(_l("Expected account"), [EXPECTED], render_kw={**OFF, "spellcheck": "false"})
+
+
+class MendingForm(PanelForm):
+    """A request that a connection be approved anew; the recipient is chosen once the connection's owner was removed."""
+
+    recipient = SelectField(_l("Member"), validate_choice=False)
+    note = TextAreaField(_l("Note to client"), [NOTE], render_kw={"rows": 2})
+    broken = BooleanField()
+
+    def offer(self, members: Sequence[Member]) -> None:
+        """Let one of these be chosen."""
+        self.recipient.choices = [(each.email, f"{each.name} ({each.email})") for each in members]
 
 
 class RecipientForm(PanelForm):

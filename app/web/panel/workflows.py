@@ -11,8 +11,17 @@ from flask.typing import ResponseReturnValue
 from app import clock
 from app.errors import Conflict, RateLimited, Refused
 from app.i18n import _, ngettext
-from app.models import Workflow
-from app.services import badges, board, deliveries, node_views, sending, workflows, workspaces
+from app.models import ConnectionRequest, Workflow
+from app.services import (
+    badges,
+    board,
+    deliveries,
+    mending_requests,
+    node_views,
+    sending,
+    workflows,
+    workspaces,
+)
 from app.services.sending import Sent
 from app.web.htmx import close_dialog, fragment, go, is_htmx
 from app.web.marks import form_mark
@@ -84,6 +93,12 @@ def current(workflow: Workflow) -> ResponseReturnValue:
         return go(url)
     fresh = workflows.get(workflow.workspace, workflow.public_id)
     return close_dialog(fragment("panel/workflows/_workflow.html", **context_of(fresh)), retarget="#workflow")
+
+
+def page_of(asked: ConnectionRequest) -> Workflow:
+    """The workflow on whose page somebody acts on a request: what mends a connection shows at each that uses it."""
+    path = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    return next((each for each in mending_requests.shown_at(asked) if url_of(each) == path), asked.workflow)
 
 
 def context_of(workflow: Workflow) -> dict[str, Any]:

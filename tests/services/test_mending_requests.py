@@ -1,0 +1,420 @@
+"""Requests of the kind `reauthorize`: one live per connection, for its owner alone, shown at every workflow that uses it."""
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from app import clock as app_clock
+from app.database import transaction
+from app.errors import Conflict, NotFound, Refused
+from app.extensions import db
+from app.models import AuditEvent, Channel, ConnectionRequest, Health, Kind, OutboxItem, Slot, Source, Status
+from app.oauth.faults import Fault
+from app.services import (
+    board,
+    connection_requests,
+    mending_requests,
+    node_views,
+    nodes,
+    outgoing,
+    scopes,
+    sending,
+    workflows,
+)
+from app.services.audit import SYSTEM, Actor
+from tests import factories
+from tests.services.settling import change
+from tests.support.shared_app import *  # noqa: F403
+from tests.support.statements import counted
+
+PRIYA, DANA = "priya.nair@harbordental.example", "dana.reyes@harbordental.example"
+FULL = ["chat:write", "channels:read"]
+
+pytestmark = pytest.mark.both_databases
+
+
+@pytest.fixture
+def held(workspace, workflow):
+    """Priya's Slack, which the workflow uses, and which broke."""
+    held = factories.make_connection(workspace, scopes=FULL, owner_email=PRIYA, account="priya@slack.example")
+    change(workflow.slots[0], connection_id=held.id)
+    change(held, health=Health.ERROR, health_reason=Fault.GRANT_ENDED)
+    return held
+
+
+@pytest.fixture
+def other(workspace, owner, held):
+    """Another workflow that uses it too."""
+    other = factories.make_workflow(workspace, owner, ("slack", "find_user"), name="Another")
+    change(other.slots[0], connection_id=held.id)
+    return other
+
+
+def ask(held, owner, **given):
+    return mending_requests.queue(held, by=owner, **given)
+
+
+def at(workflow, **page):
+    return board.view(workflow, at=app_clock.now(), **page)
+
+
+def cards(workflow):
+    return {card.asked.public_id: card for group in at(workflow).groups for card in group.cards}
+
+
+def mails():
+    return db.session.scalars(select(OutboxItem).where(OutboxItem.kind == "bundle.sent")).all()
+
+
+# ── Queueing ─────────────────────────────────────────────────────────────────
+
+
+def test_queue_asks_the_owner_at_the_workflow_and_fills_no_slot(workflow, held, owner):
+    asked = ask(held, owner, workflow=workflow, note="Your admin took it away.")
+
+    assert (asked.kind, asked.status, asked.recipient) == (Kind.REAUTHORIZE, Status.QUEUED, PRIYA)
+    assert (asked.slot_id, asked.connection_id, asked.workflow_id) == (None, held.id, workflow.id)
+    assert asked.note == "Your admin took it away."
+    assert len(mails()) == 0
+    event = db.session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc())).first()
+    assert (event.type, event.data["kind"], event.data["connection"]) == (
+        "request.queued",
+        Kind.REAUTHORIZE,
+        held.public_id,
+    )
+
+
+def test_queue_takes_no_other_recipient_than_the_owner(held, owner):
+    assert ask(held, owner, recipient=DANA).recipient == PRIYA
+
+
+def test_queue_without_a_workflow_takes_the_latest_that_is_published(workspace, workflow, other, held, owner):
+    assert mending_requests.workflow_for(held).id == other.id
+    change(workflow, version=1)
+    assert mending_requests.workflow_for(held).id == workflow.id
+    change(workflow, archived_at=app_clock.now())
+
+    assert ask(held, owner).workflow_id == other.id
+
+
+def test_queue_refuses_what_no_workflow_uses(workflow, held, owner):
+    change(workflow.slots[0], connection_id=None)
+    with pytest.raises(Conflict, match="No workflow uses this connection"):
+        ask(held, owner)
+
+
+def test_queue_asks_once_in_words_and_in_the_database(workflow, held, owner):
+    first = ask(held, owner)
+    with pytest.raises(Conflict, match=f"{PRIYA} is asked already to reconnect this account"):
+        ask(held, owner)
+
+    same = ("agency_id", "workspace_id", "workflow_id", "connection_id", "app_key", "kind", "recipient", "created_at")
+    twin = ConnectionRequest(**{name: getattr(first, name) for name in same})
+    with pytest.raises(IntegrityError), transaction() as session:
+        session.add(twin)
+
+
+@pytest.mark.parametrize("changes", [{"owner_email": None}, {"workspace_id": None}])
+def test_queue_refuses_what_is_the_agencys(workspace, owner, changes):
+    held = factories.make_connection(workspace, **{"owner_email": PRIYA, "health": Health.ERROR, **changes})
+
+    with pytest.raises(Refused, match="The agency owns this connection"):
+        ask(held, owner)
+
+
+def test_queue_refuses_an_app_without_a_client(workspace, owner):
+    held = factories.make_connection(workspace, "quickbooks", owner_email=PRIYA, health=Health.ERROR)
+
+    with pytest.raises(Refused, match="not configured for OAuth2"):
+        ask(held, owner)
+
+
+def test_queue_refuses_what_is_gone_archived_or_of_another_workspace(agency, workspace, workflow, held, owner, clock):
+    elsewhere = factories.make_workflow(factories.make_workspace(agency, "Bluefin"), owner, name="Elsewhere")
+    with pytest.raises(NotFound):
+        ask(held, owner, workflow=elsewhere)
+    change(workspace, archived_at=clock.now)
+    with pytest.raises(Conflict, match="archived"):
+        ask(held, owner, workflow=workflow)
+    change(workspace, archived_at=None)
+    change(held, deleted_at=clock.now)
+    with pytest.raises(NotFound):
+        ask(held, owner)
+
+
+def test_queue_asks_nobody_for_what_was_mended_meanwhile(held, owner):
+    change(held, health=Health.ACTIVE)
+    with pytest.raises(Conflict, match="works again"):
+        ask(held, owner, was_broken=True)
+
+    assert ask(held, owner).status is Status.QUEUED  # in time, before it breaks
+
+
+def test_once_the_owner_was_removed_a_member_is_chosen(workspace, workflow, held, owner, clock):
+    factories.make_member(workspace, DANA, "Dana Reyes")
+    assert mending_requests.who_may(held) == []
+    change(held, owner_left_at=clock.now)
+    assert [each.email for each in mending_requests.who_may(held)] == [DANA]
+
+    for whom in (PRIYA, "sam@cobalt-it.example"):
+        with pytest.raises(Refused, match="was removed, so a member has to reconnect it") as refused:
+            ask(held, owner, recipient=whom)
+        assert refused.value.field == "recipient"
+    assert ask(held, owner, recipient=f" {DANA.upper()}").recipient == DANA
+
+
+# ── Sending and moving ───────────────────────────────────────────────────────
+
+
+def test_send_asks_for_what_it_holds_and_what_all_slots_need(workspace, workflow, other, held, owner):
+    change(held, scopes=["channels:read"])
+    asked = ask(held, owner, workflow=workflow)
+
+    sending.send(workflow, by=owner)
+
+    needed = set(scopes.needed_of(held)) | {"channels:read"}
+    assert {"chat:write", "users:read.email"} <= needed
+    assert set(asked.sent_scopes) == needed
+    assert {each.scope: each.is_new for each in mending_requests.wanted(held)}["chat:write"]
+    assert not {each.scope: each.is_new for each in mending_requests.wanted(held)}["channels:read"]
+
+
+def test_send_from_another_workflow_that_uses_it_sends_it_too(workflow, other, held, owner):
+    asked = ask(held, owner, workflow=workflow)
+    assert sending.preview(other) == "Sends 1 queued request to 1 recipient."
+
+    sent = sending.send(other, by=owner)
+
+    assert (sent.recipients, sent.requests) == (1, 1)
+    db.session.refresh(asked)
+    assert asked.status is Status.PENDING
+    assert sending.send(workflow, by=owner).requests == 0
+    assert len(mails()) == 1
+
+
+def test_send_asks_as_often_for_twenty_as_for_one(workspace, owner):
+    def statements(count):
+        workflow = workflows.create(workspace, f"With {count}", by=owner)
+        for number in range(count):
+            nodes.add(workflow, app_key="slack", action_key="find_user", separate=True, by=owner)
+            held = factories.make_connection(workspace, name=f"{count}.{number}", owner_email=PRIYA)
+            change(workflow.slots[number], connection_id=held.id)
+            ask(held, owner, workflow=workflow)
+        workflow = workflows.get(workspace, workflow.public_id)
+        with counted() as found:
+            sending.send(workflow, by=owner)
+        return len([each for each in found if each.startswith("SELECT")])
+
+    statements(1)  # opens the bundle
+    assert statements(2) == statements(20)
+
+
+def test_the_mail_says_which_account(workflow, held, owner):
+    ask(held, owner, workflow=workflow)
+    sending.send(workflow, by=owner)
+
+    [asked] = outgoing.read(mails()[0].payload["bundle"]).asked
+    assert (asked.is_mending, asked.account) == (True, "priya@slack.example")
+
+
+def test_change_recipient_is_refused_while_the_owner_can_mend_it(agency, workspace, workflow, held, owner, clock):
+    factories.make_member(workspace, DANA, "Dana Reyes")
+    asked = ask(held, owner, workflow=workflow)
+    with pytest.raises(Refused, match=f"Only {PRIYA} can reconnect this account") as refused:
+        sending.change_recipient(agency, asked.public_id, recipient=DANA, by=owner)
+    assert refused.value.field == "recipient"
+    sending.send(workflow, by=owner)
+    with pytest.raises(Refused, match="Only"):
+        sending.change_recipient(agency, asked.public_id, recipient=DANA, by=owner)
+
+    change(held, owner_left_at=clock.now)
+    with pytest.raises(Refused, match="a member has to"):
+        sending.change_recipient(agency, asked.public_id, recipient="sam@cobalt-it.example", by=owner)
+    assert sending.change_recipient(agency, asked.public_id, recipient=DANA, by=owner).bundle.channel is Channel.PORTAL
+
+
+def test_cancel_changes_no_slot(agency, workflow, held, owner):
+    asked = ask(held, owner, workflow=workflow)
+    sending.send(workflow, by=owner)
+
+    connection_requests.cancel(agency, asked.public_id, by=owner)
+
+    db.session.refresh(workflow.slots[0])
+    assert (workflow.slots[0].connection_id, workflow.slots[0].source) == (held.id, Source.CLIENT)
+    assert asked.bundle.closed_at is not None
+    with pytest.raises(Conflict, match="ask for that at the connection"):
+        connection_requests.request_again(agency, asked.public_id, by=owner)
+    assert ask(held, owner).status is Status.QUEUED
+
+
+def test_a_declined_one_may_be_resent_unless_it_is_asked_anew(agency, workflow, held, owner, clock):
+    asked = ask(held, owner, workflow=workflow)
+    sending.send(workflow, by=owner)
+    connection_requests.decline(asked, reason="Not now.")
+    again = ask(held, owner, workflow=workflow)
+    clock.forward(minutes=6)
+    with pytest.raises(Conflict, match="in the queue or pending"):
+        sending.resend(agency, asked.public_id, by=owner)
+
+    connection_requests.cancel(agency, again.public_id, by=owner)
+
+    assert sending.resend(agency, asked.public_id, by=owner).status is Status.PENDING
+
+
+def test_an_expired_one_is_resent_as_any_other(agency, workflow, held, owner, clock):
+    asked = ask(held, owner, workflow=workflow)
+    sending.send(workflow, by=owner)
+    clock.forward(days=8)
+    assert asked.is_expired(clock.now)
+
+    assert not sending.resend(agency, asked.public_id, by=owner).is_expired(clock.now)
+
+
+def test_a_revoked_connection_is_not_asked_for_any_more(agency, workflow, held, owner):
+    asked = ask(held, owner, workflow=workflow)
+    sending.send(workflow, by=owner)
+
+    with transaction():
+        connection_requests.revoke_for(held, by=owner, at=app_clock.now())
+
+    db.session.refresh(asked)
+    assert asked.status is Status.CANCELLED
+    assert asked.bundle.closed_at is not None
+
+
+def test_mended_otherwise_settles_it(workflow, held, owner):
+    asked = ask(held, owner, workflow=workflow)
+    sending.send(workflow, by=owner)
+
+    with transaction():
+        connection_requests.mended(held, by=Actor.client(PRIYA), at=app_clock.now())
+
+    db.session.refresh(asked)
+    assert asked.status is Status.FULFILLED
+
+
+# ── Where it shows ───────────────────────────────────────────────────────────
+
+
+def test_it_shows_at_every_workflow_that_uses_the_connection(workspace, workflow, other, held, owner):
+    apart = factories.make_workflow(workspace, owner, ("slack", "find_user"), name="Apart")
+    asked = ask(held, owner, workflow=workflow)
+
+    for shown in (workflow, other):
+        card = cards(shown)[asked.public_id]
+        assert (card.is_mending, card.badge.text, card.may_cancel, card.may_move) == (
+            True,
+            "Queued (not yet sent)",
+            True,
+            False,
+        )
+        assert at(shown).queued == 1
+    assert cards(apart) == {}
+    assert sorted(each.name for each in mending_requests.shown_at(asked)) == ["Another", "New patient intake"]
+    sending.send(workflow, by=owner)
+    assert at(other).is_moving
+
+
+def test_elsewhere_it_joins_its_recipient_and_goes_once_it_is_settled(workflow, other, held, owner):
+    nodes.add(other, app_key="hubspot", action_key="create_contact", by=owner)
+    hubspot = next(slot for slot in other.slots if slot.app_key == "hubspot")
+    change(hubspot, source=Source.CLIENT)
+    own = factories.make_request(hubspot, owner, recipient=PRIYA)
+    asked = ask(held, owner, workflow=workflow)
+
+    [group] = at(other).groups
+    assert [card.asked.id for card in group.cards] == [own.id, asked.id]
+    assert group.total == 2
+
+    with transaction():
+        connection_requests.withdraw(asked, by=owner, at=app_clock.now())
+    assert [card.asked.id for card in at(other).groups[0].cards] == [own.id]
+
+
+def test_elsewhere_it_is_on_the_first_page_or_with_its_recipient(monkeypatch, workflow, other, held, owner):
+    monkeypatch.setattr(board, "PAGE", 1)
+    for number in range(3):
+        nodes.add(other, app_key="slack", action_key="find_user", separate=True, by=owner)
+        change(other.slots[number + 1], source=Source.CLIENT)
+        factories.make_request(other.slots[number + 1], owner, recipient=f"p{number}@x.example")
+    ask(held, owner, workflow=workflow)
+
+    first = at(other)
+    second = at(other, after=first.older)
+
+    assert [group.recipient for group in first.groups] == [PRIYA, "p2@x.example"]
+    assert [group.recipient for group in second.groups] == ["p1@x.example"]
+
+
+def test_the_board_offers_to_ask_where_a_clients_connection_broke(workspace, workflow, held, owner):
+    slack = factories.make_request(workflow.slots[1], owner)
+    fulfilled = _fulfilled(workflow, held, owner)
+    assert cards(workflow)[fulfilled.public_id].may_mend
+    assert not cards(workflow)[fulfilled.public_id].may_reconnect
+    assert cards(workflow)[fulfilled.public_id].badge.text == "Reconnection needed"
+    assert not cards(workflow)[slack.public_id].may_mend
+
+    ask(held, owner, workflow=workflow)
+    assert not cards(workflow)[fulfilled.public_id].may_mend
+
+
+def _fulfilled(workflow, held, owner):
+    change(workflow.slots[0], connection_id=None)
+    asked = factories.make_request(workflow.slots[0], owner)
+    sending.send(workflow, by=owner)
+    with transaction():
+        connection_requests.fulfil(asked, held, generation=0, by=SYSTEM, at=app_clock.now())
+    return asked
+
+
+def test_the_node_says_who_is_asked(agency, workspace, workflow, held, owner):
+    def slack():
+        found = workflows.get(workspace, workflow.public_id)
+        return node_views.view(found, agency, at=app_clock.now())[0].slot
+
+    assert (slack().badge.text, slack().may_mend, slack().mending) == ("Reconnection needed", True, None)
+    asked = ask(held, owner, workflow=workflow)
+
+    assert (slack().mending.id, slack().mending_badge.text) == (asked.id, "Queued (not yet sent)")
+    assert (slack().badge.text, slack().may_mend) == ("Reconnection needed", False)
+    sending.send(workflow, by=owner)
+    connection_requests.decline(asked, reason="")
+    assert (slack().mending_badge.text, slack().may_mend) == ("Declined", True)
+
+
+def test_publishing_sends_it(workspace, other, held, owner):
+    asked = ask(held, owner, workflow=other)
+
+    workflows.publish(other, by=owner)
+
+    db.session.refresh(asked)
+    assert asked.status is Status.PENDING
+
+
+def test_it_may_be_asked_of_any_number_of_connections_at_the_same_price(agency, workspace, owner):
+    def statements(count):
+        workflow = workflows.create(workspace, f"With {count}", by=owner)
+        for number in range(count):
+            nodes.add(workflow, app_key="slack", action_key="find_user", separate=True, by=owner)
+            held = factories.make_connection(
+                workspace, name=f"{count}.{number}", owner_email=f"p{number}@x.example", health=Health.ERROR
+            )
+            change(workflow.slots[number], connection_id=held.id)
+            ask(held, owner, workflow=workflow)
+        db.session.expire_all()
+        workflow = workflows.get(workspace, workflow.public_id)
+        with counted() as found:
+            at(workflow)
+            node_views.view(workflow, agency, at=app_clock.now())
+        return len(found)
+
+    assert statements(1) == statements(20)
+
+
+def test_a_slot_that_no_longer_uses_it_does_not_show_it(workflow, other, held, owner):
+    asked = ask(held, owner, workflow=workflow)
+    with transaction():
+        db.session.get(Slot, other.slots[0].id).connection_id = None
+
+    assert asked.public_id not in cards(other)
+    assert asked.public_id in cards(workflow)
