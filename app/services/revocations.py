@@ -23,7 +23,7 @@ from app.models import (
     Status,
     Workflow,
 )
-from app.services import audit, bundles, confirmations, connection_requests, outbox, scopes, secrets
+from app.services import audit, bundles, confirmations, connection_requests, connections, outbox, scopes, secrets
 from app.services.audit import Actor
 from app.services.slots import NeedsConfirmation
 
@@ -53,13 +53,7 @@ def delete(agency: Agency, public_id: str, *, by: Staff, confirmed: bool = False
     """
     at = clock.now()
     with transaction():
-        connection = db.session.scalar(
-            select(Connection).where(
-                Connection.agency_id == agency.id, Connection.public_id == public_id, Connection.deleted_at.is_(None)
-            )
-        )
-        if connection is None:
-            raise NotFound
+        connection = connections.get(agency, public_id)
         _turn(connection, at=at)
         if connection.deleted_at is not None:
             raise NotFound

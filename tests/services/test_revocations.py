@@ -8,7 +8,6 @@ from app.errors import Conflict, NotFound
 from app.extensions import db
 from app.models import (
     AuditEvent,
-    Connection,
     ConnectionRequest,
     Health,
     Kind,
@@ -22,10 +21,10 @@ from app.services import (
     badges,
     board,
     connection_requests,
+    connections,
     intake,
     lost_keys,
     node_views,
-    overview,
     revocations,
     secrets,
     slots,
@@ -34,7 +33,7 @@ from app.services import (
 from app.services.audit import Actor
 from app.services.slots import NeedsConfirmation
 from tests import factories
-from tests.services.settling import change, settle
+from tests.services.settling import settle
 from tests.support import browsing, shared_app
 from tests.support.browsing import Browser
 from tests.support.elsewhere import at_once, outcomes
@@ -225,3 +224,146 @@ def test_a_lost_key_leaves_a_revoked_connection_revoked(slack, workspace, owner,
     db.session.expire_all()
     assert (slack.health, slack.revocation, slack.secret_id) == (Health.REVOKED, Revocation.UNCONFIRMED, None)
     assert (other.health, other.secret_id) == (Health.ERROR, None)
+
+
+# ── Deleting ────────────────────────────────────────────────────────────────
+
+
+def test_delete_takes_it_away_and_frees_its_name(workspace, owner, agency, clock):
+    made = seal(factories.make_connection(workspace, name="Ann's Slack"), clock)
+
+    revocations.delete(agency, made.public_id, by=owner)
+
+    assert (made.deleted_at, made.health, made.revocation) == (clock.now, Health.REVOKED, Revocation.PENDING)
+    assert len(jobs()) == 1
+    assert [each.subject for each in told("connection.deleted")] == [made.public_id]
+    factories.make_connection(workspace, name="Ann's Slack")
+    with pytest.raises(NotFound):
+        connections.get(agency, made.public_id)
+    with pytest.raises(NotFound):
+        revocations.delete(agency, made.public_id, by=owner)
+
+
+def test_delete_is_refused_with_a_list_while_workflows_use_it(slack, sent, workflow, owner, agency):
+    before = rows_of(agency)
+    with pytest.raises(NeedsConfirmation, match=r"^New patient intake uses this connection and loses it\.$"):
+        revocations.delete(agency, slack.public_id, by=owner)
+    assert rows_of(agency) == before
+
+    revocations.delete(agency, slack.public_id, confirmed=True, by=owner)
+
+    assert (sent[0].status, sent[0].slot.connection_id) == (Status.REVOKED, None)
+    assert [each.data["connection"] for each in told("slot.connection_removed")] == [slack.public_id]
+
+
+def test_delete_names_all_workflows(slack, workspace, owner, agency):
+    other = factories.make_workflow(workspace, owner, ("slack", "find_user"), name="Another")
+    with transaction():
+        other.slots[0].connection_id = slack.id
+
+    with pytest.raises(NeedsConfirmation, match=r"^Another and New patient intake use this connection and lose it\.$"):
+        revocations.delete(agency, slack.public_id, by=owner)
+
+
+def test_delete_of_a_revoked_one_asks_no_second_time(slack, workflow, owner, agency):
+    revocations.revoke(slack, by=owner)
+    asked = reauthorize(slack, workflow)
+
+    revocations.delete(agency, slack.public_id, confirmed=True, by=owner)
+
+    assert (len(jobs()), len(told("connection.revoked")), asked.status) == (1, 1, Status.CANCELLED)
+
+
+def test_delete_knows_no_other_agencys_connections(slack, stranger, owner):
+    with pytest.raises(NotFound):
+        revocations.delete(stranger.agency, slack.public_id, confirmed=True, by=owner)
+    assert slack.health is Health.ACTIVE
+
+
+def test_deleted_at_once_by_two_is_once(slack, owner, agency):
+    def delete(agency, owner):
+        revocations.delete(agency, public_id, confirmed=True, by=owner)
+
+    public_id = slack.public_id
+    found = outcomes(at_once([delete] * 4, agency, owner))
+
+    assert sorted(map(str, found)) == sorted(map(str, [None] + [NotFound] * 3))
+    assert (len(told("connection.deleted")), len(jobs())) == (1, 1)
+
+
+def test_a_deleted_connection_is_in_no_list(slack, workflow, owner, agency):
+    with transaction():
+        slack.health = Health.ERROR
+    revocations.delete(agency, slack.public_id, confirmed=True, by=owner)
+
+    assert attention.counts(agency).broken == 0
+    assert slots.candidates(workflow.slots) == []
+
+
+def test_the_same_account_connected_again_brings_a_deleted_one_back(workspace, owner, agency, stub, clock):
+    def connect(name):
+        made = factories.make_workflow(workspace, owner, ("slack", "send_channel_message"), name=name)
+        (asked,) = factories.make_sent(made, owner)
+        browser = Browser()
+        browser.open(asked.bundle)
+        assert browser.finish(browser.start(asked)).is_connected
+        db.session.rollback()
+        return asked.connection
+
+    first = connect("One")
+    revocations.delete(agency, first.public_id, confirmed=True, by=owner)
+    factories.make_connection(workspace, name="ann@client.example")
+
+    again = connect("Two")
+
+    assert (again.id, again.deleted_at, again.revoked_at, again.revocation) == (first.id, None, None, None)
+    assert (again.health, again.name, again.name_key) == (Health.ACTIVE, *["ann@client.example (2)"] * 2)
+    assert "access_token" in secrets.reveal(again)
+
+
+# ── In words ────────────────────────────────────────────────────────────────
+
+DELETED = "We stopped using it and deleted it here;"
+
+
+@pytest.mark.parametrize(
+    ("revocation", "text", "is_linked"),
+    [
+        (Revocation.CONFIRMED, "Revoked at Slack", False),
+        (Revocation.PENDING, "We stopped using it; Slack has yet to confirm that it is revoked there", False),
+        (Revocation.UNSUPPORTED, f"{DELETED} Slack offers no revocation: remove it in your Slack settings", True),
+        (
+            Revocation.KEPT_FOR_SIBLING,
+            f"{DELETED} Slack was not asked to revoke it: that would end another connection of the account",
+            False,
+        ),
+        (
+            Revocation.UNCONFIRMED,
+            f"{DELETED} Slack did not confirm that it is revoked: remove it in your Slack settings",
+            True,
+        ),
+        (None, f"{DELETED} Slack did not confirm that it is revoked: remove it in your Slack settings", True),
+    ],
+)
+def test_words_say_what_happened(workspace, revocation, text, is_linked):
+    made = factories.make_connection(workspace, health=Health.REVOKED, revocation=revocation)
+
+    said = revocations.words(made)
+
+    assert said.text == text
+    assert said.link.startswith("https://slack.com/help" if is_linked else "") is True
+    assert bool(said.link) is is_linked
+
+
+def test_words_of_a_key_say_to_remove_it_there(workspace):
+    values = {"oauth_client": None, "health": Health.REVOKED, "revocation": Revocation.UNSUPPORTED}
+
+    said = revocations.words(factories.make_connection(workspace, "openai", **values))
+
+    assert said.text == f"{DELETED} remove the key in your OpenAI settings"
+    assert said.link
+
+
+@pytest.mark.parametrize("health", [Health.PENDING, Health.ACTIVE, Health.ERROR])
+def test_words_are_for_what_was_revoked(workspace, health):
+    assert revocations.words(factories.make_connection(workspace, health=health)) is None
