@@ -7,10 +7,15 @@ import socket
 from dataclasses import dataclass, replace
 
 from flask import Flask
+from sqlalchemy import select
 
 from app import create_app
 from app.cli import serving
+from app.extensions import db
 from app.mailer.smtp import Wire
+from app.models import Staff
+from app.services import connections, revocations
+from app.tenancy import acting_for
 from app.worker import Worker, loop
 from tests.faults import spoilt, warm
 from tests.support.processes import LOOPBACK
@@ -51,6 +56,16 @@ def serve(made: Made, *, working: bool = False, patience: float = 0.5, without: 
     serving.run(made.app, [made.door], threads=4, listening=lambda: None, stopping=worker.ask_to_stop)
     if working:
         worker.stop()
+
+
+def let_go(made: Made, *, agency: int, connection: str, delete: bool = False) -> None:
+    """Revoke a connection as staff, or delete it."""
+    with made.app.app_context(), acting_for(agency):
+        staff = db.session.scalars(select(Staff)).one()
+        if delete:
+            revocations.delete(staff.agency, connection, by=staff, confirmed=True)
+        else:
+            revocations.revoke(connections.get(staff.agency, connection), by=staff)
 
 
 def _worker(app: Flask, patience: float) -> Worker:
