@@ -13,6 +13,16 @@ def intake_url(token: str) -> str:
     return absolute(f"/l/{token}")
 
 
-def portal_url() -> str:
-    """Where a member sees what they are asked for; it asks them to sign in."""
-    return absolute("/portal/connections")
+def portal_url(agency_slug: str) -> str:
+    """Where a client signs in to an agency's portal, which then shows what they are asked for."""
+    return absolute(f"/portal/login/{agency_slug}")
+
+
+def button_url(button: str) -> str:
+    """The address of the button in the e-mail that somebody signs in with."""
+    return absolute(f"/portal/enter/{button}")
+
+
+def panel_url() -> str:
+    """Where staff see what needs attention; it asks them to sign in."""
+    return absolute("/panel/")

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-import css_inline
 from babel import dates
 from flask import current_app, g
 
 from app import links, runtime
 from app.database import new_public_id
 from app.i18n import _, absolute, list_of, ngettext, select_locale, viewer_zone
+from app.mailer import looks
 from app.mailer.message import Letter, Message
 from app.mailer.transports import host_name
 from app.mailer.transports import sender as default_sender
@@ -23,17 +23,6 @@ from app.services.outgoing import Outgoing
 
 # Stand where a mail differs from others like it, until it has been drawn; nobody can guess them, and so write them into one.
 RECIPIENT, URL = (f"{name}{secrets.token_hex(16)}" for name in ("recipient", "url"))
-# The tiles of static/theme.css (.gh-tone-1 to 8) as mail programs know colours: ground and ink, light then dark.
-TILES = (
-    ("#fbe8e5", "#6a3633", "#402927", "#f6c2bd"),
-    ("#f8eade", "#633e16", "#3d2d1d", "#edcaa8"),
-    ("#edeede", "#4a4b14", "#31321d", "#d3d5a8"),
-    ("#e2f1e6", "#205335", "#223629", "#b3ddc0"),
-    ("#ddf2f3", "#005358", "#193637", "#a3dde0"),
-    ("#e2eefb", "#254a6e", "#233242", "#b4d5f8"),
-    ("#efeafa", "#4e3e6a", "#332c40", "#d7c9f3"),
-    ("#f9e7f0", "#643651", "#3d2934", "#efc2da"),
-)
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,7 @@ def compose(bundle: Outgoing, *, at: datetime) -> Message:
 
 
 def _url(bundle: Outgoing) -> str:
-    return links.intake_url(link_tokens.of(bundle)) if bundle.channel is Channel.LINK else links.portal_url()
+    return links.intake_url(link_tokens.of(bundle)) if bundle.channel is Channel.LINK else links.portal_url(bundle.slug)
 
 
 def _content(bundle: Outgoing) -> Content:
@@ -133,7 +122,6 @@ def _drawn(content: Content, locale: str, timezone: str) -> tuple[str, str, str]
 
 
 def _rendered(content: Content) -> tuple[str, str, str]:
-    environment = current_app.jinja_env
     subject = _(
         "Action required: %(agency)s needs you to connect %(apps)s",
         agency=content.agency,
@@ -142,14 +130,10 @@ def _rendered(content: Content) -> tuple[str, str, str]:
     shown = {
         "mail": content,
         "subject": subject,
-        "tiles": TILES,
         "until": _until(content.expires_at),
         "who": _who(content),
     }
-    text = environment.get_template("mail/bundle_sent.txt").render(shown)
-    css = environment.get_template("mail/light.css").render(shown)
-    inliner = css_inline.CSSInliner(extra_css=css, keep_style_tags=True, load_remote_stylesheets=False)
-    return subject, text, inliner.inline(environment.get_template("mail/bundle_sent.html").render(shown))
+    return subject, *looks.rendered("bundle_sent", shown)
 
 
 def name_apps(names: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ class Member(InWorkspace, Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(20), unique=True, default=new_public_id)
-    email: Mapped[str]
+    email: Mapped[str] = mapped_column(index=True)
     name: Mapped[str] = mapped_column(String(80))
     created_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]

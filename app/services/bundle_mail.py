@@ -1,9 +1,8 @@
 """The one mail of a bundle's epoch: whether it may go, what happens as it goes, and what it tells."""
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy import select
 
@@ -11,40 +10,31 @@ from app import runtime
 from app.database import transaction
 from app.extensions import db
 from app.models import OutboxItem, OutboxState
-from app.services import audit, claims, counters, limits, outgoing, sealed
-from app.services.claims import Claimed, Failed, Postponed, Superseded
+from app.services import audit, claims, mail_caps, outgoing, sealed
+from app.services.claims import Claimed, Failed, Superseded
 from app.services.outgoing import Asked, Outgoing
 from app.vault import Place, open_, seal
 
 KIND = "bundle.sent"
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
-@dataclass(frozen=True)
-class Cap:
-    """At most `limit` mails in each `window`; `error` is what it is called when they are spent."""
+class Whose(Protocol):
+    """What a sealed mail is bound to beside its row's key."""
 
-    key: str
-    window: timedelta
-    limit: int
-    error: str
+    @property
+    def agency_id(self) -> int:
+        """The agency whose row it is."""
 
-    def spent(self, counted: Mapping[str, int]) -> bool:
-        """Whether so many counted leave none for another."""
-        return counted.get(self.key, 0) >= self.limit
-
-    def postponed(self, at: datetime) -> Postponed:
-        """Until the next window begins."""
-        left = counters.seconds_left(at=at, window=self.window)
-        return Postponed(self.error, at + timedelta(seconds=left))
+    @property
+    def workspace_id(self) -> int | None:
+        """The workspace of its bundle; none where it has no bundle."""
 
 
 def look(items: Collection[Claimed], *, at: datetime) -> None:
     """Look up at once what `find` says of each of these claimed mails."""
     wanted = {item.id: item.payload["bundle"] for item in items if isinstance(item.payload.get("bundle"), int)}
     bundles = outgoing.of(wanted.values())
-    caps = [cap for bundle in bundles.values() for cap in _caps(bundle)]
-    counted = counters.counts({(cap.key, cap.window) for cap in caps}, at=at)
+    counted = mail_caps.counted(list(bundles.values()), at=at)
     for item in items:
         if item.id in wanted:
             item.seen.update(bundle=bundles.get(wanted[item.id]), counted=counted)
@@ -54,9 +44,7 @@ def find(item: Claimed, *, at: datetime) -> Outgoing:
     """The bundle of a claimed mail as `look` saw it, before a server is troubled; Superseded, Postponed or Failed if it can't go."""
     bundle = _checked(item, item.seen["bundle"], at=at)
     if not item.started:
-        for cap in _caps(bundle):
-            if cap.spent(item.seen["counted"]):
-                raise cap.postponed(at)
+        mail_caps.check(bundle, item.seen["counted"], at=at)
     return bundle
 
 
@@ -68,7 +56,7 @@ def begin(item: Claimed, *, at: datetime) -> Outgoing:
         outgoing.start_clocks({item.payload["bundle"]: item.payload["epoch"]}, at=at)
         # point: clock.started
         bundle = _current(item, at=at)  # as it is now that nobody else can change it
-        _count([bundle], at=at)
+        mail_caps.count([bundle], at=at)
     return bundle
 
 
@@ -78,19 +66,8 @@ def begin_all(items: Sequence[Claimed], *, at: datetime) -> list[Outgoing]:
         outgoing.start_clocks({item.payload["bundle"]: item.payload["epoch"] for item in items}, at=at)
         now = outgoing.read_all([item.payload["bundle"] for item in items])
         bundles = [_checked(item, now.get(item.payload["bundle"]), at=at) for item in items]
-        _count(bundles, at=at)
+        mail_caps.count(bundles, at=at)
     return bundles
-
-
-def _count(bundles: Sequence[Outgoing], *, at: datetime) -> None:
-    """Count their mails under every cap; raises Postponed, for the whole transaction to go, where one is spent."""
-    caps = [cap for bundle in bundles for cap in _caps(bundle)]
-    times = Counter(cap.key for cap in caps)
-    hits = {cap.key: counters.Hits(cap.key, cap.window, cap.limit, times[cap.key]) for cap in caps}
-    spent = counters.hit_all(hits.values(), at=at)
-    for cap in caps:
-        if cap.key in spent:
-            raise cap.postponed(at)
 
 
 def asked(bundle: Outgoing) -> tuple[Asked, ...]:
@@ -112,15 +89,7 @@ def _checked(item: Claimed, bundle: Outgoing | None, *, at: datetime) -> Outgoin
     return bundle
 
 
-def _caps(bundle: Outgoing) -> tuple[Cap, Cap]:
-    recipient = limits.digest(f"{bundle.agency_id}/{bundle.recipient}")
-    return (
-        Cap(f"mail to {recipient}", DAY, bundle.mails_per_recipient_day, "cap_recipient"),
-        Cap(f"mail of agency {bundle.agency_id}", HOUR, bundle.mails_per_hour, "cap_agency"),
-    )
-
-
-def transmit(item: Claimed, bundle: Outgoing, message: bytes, message_id: str, *, at: datetime) -> None:
+def transmit(item: Claimed, bundle: Whose, message: bytes, message_id: str, *, at: datetime) -> None:
     """Say that these very bytes are about to leave, and seal them: another try sends the same. LeaseLost."""
     blob = seal(runtime.current().keyring, message, _place(item, bundle))
     claims.start(item, at=at, message=blob, message_id=message_id)
@@ -138,14 +107,14 @@ def transmit_all(
     claims.start_all(items, at=at, kept=kept)
 
 
-def transmit_again(item: Claimed, bundle: Outgoing, *, at: datetime) -> bytes:
+def transmit_again(item: Claimed, bundle: Whose, *, at: datetime) -> bytes:
     """Say that what an earlier attempt may have sent is about to leave once more; returns its bytes. LeaseLost."""
     claims.start(item, at=at)
     blob = db.session.scalar(select(OutboxItem.message).where(OutboxItem.id == item.id))
     return open_(runtime.current().keyring, blob or b"", _place(item, bundle))
 
 
-def _place(item: Claimed, bundle: Outgoing) -> Place:
+def _place(item: Claimed, bundle: Whose) -> Place:
     return Place(sealed.MAIL, bundle.agency_id, bundle.workspace_id, item.key)
 
 

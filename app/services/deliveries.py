@@ -39,6 +39,9 @@ REASONS = {
     "crashed": _l("It was interrupted."),
     "internal": _l("Something went wrong while it was being sent."),
 }
+COLUMNS = (  # of a mail's row, for `told`
+    OutboxItem.state, OutboxItem.error, OutboxItem.created_at, OutboxItem.due_at, OutboxItem.finished_at
+)  # fmt: skip
 USELESS = ("expired", "no_server", "cap_recipient", "cap_agency")  # trying again would change nothing
 NO_SERVER = _l("This installation has no mail server yet.")
 NOT_YET = _l("It is waiting for its turn.")
@@ -78,11 +81,8 @@ def mail_is_set_up() -> bool:
 def of_bundles(bundle_ids: Collection[int]) -> dict[int, Delivery]:
     """The delivery of each bundle's latest mail, in one query; a bundle whose mail is not wanted any more has none."""
     at = clock.now()
-    columns = (
-        Bundle.id, OutboxItem.state, OutboxItem.error, OutboxItem.created_at, OutboxItem.due_at, OutboxItem.finished_at
-    )  # fmt: skip
-    rows = db.session.execute(select(*columns).join(OutboxItem, _latest()).where(Bundle.id.in_(bundle_ids)))
-    found = ((row.id, _delivery(row, at)) for row in rows)
+    rows = db.session.execute(select(Bundle.id, *COLUMNS).join(OutboxItem, _latest()).where(Bundle.id.in_(bundle_ids)))
+    found = ((row.id, told(row, at)) for row in rows)
     return {bundle_id: delivery for bundle_id, delivery in found if delivery}
 
 
@@ -110,7 +110,8 @@ def _latest(bundle: type[Bundle] = Bundle) -> ColumnElement[bool]:
     return and_(OutboxItem.kind == bundle_mail.KIND, OutboxItem.key == key)
 
 
-def _delivery(row: Any, at: datetime) -> Delivery | None:
+def told(row: Any, at: datetime) -> Delivery | None:
+    """The delivery that a row of `COLUMNS` tells of; none of a mail that was not wanted any more."""
     if row.state is OutboxState.DONE:
         return None if row.error else Delivery(DeliveryState.SENT, row.finished_at)
     reason = str(REASONS.get(row.error, REASONS["internal"])) if row.error else None

@@ -6,10 +6,12 @@ from sqlalchemy import ColumnElement, delete, select
 
 from app.database import Model, transaction
 from app.extensions import db
-from app.models import Flow, IntakeSession, OutboxItem, OutboxState, StaffSession
+from app.models import Flow, IntakeSession, OutboxItem, OutboxState, PortalCode, PortalSession, StaffSession
+from app.services import letters
 from app.tenancy import across_tenants
 
 PAGE = 500
+CODES_KEPT = timedelta(hours=1)
 FLOWS_KEPT = timedelta(days=30)
 WORK_KEPT = timedelta(days=90)  # long enough to look up whether a mail went out
 
@@ -21,10 +23,13 @@ def sweep(*, at: datetime) -> int:
             (
                 _drop(IntakeSession, IntakeSession.expires_at < at),
                 _drop(StaffSession, StaffSession.expires_at < at),
+                _drop(PortalSession, PortalSession.expires_at < at),
+                _drop(PortalCode, PortalCode.expires_at < at - CODES_KEPT),
                 _drop(Flow, (Flow.expires_at < at - FLOWS_KEPT) & Flow.grant.is_(None)),
                 _drop(
                     OutboxItem,
-                    (OutboxItem.state == OutboxState.DONE) & (OutboxItem.finished_at < at - WORK_KEPT),
+                    ((OutboxItem.state == OutboxState.DONE) | OutboxItem.kind.in_(letters.KINDS))
+                    & (OutboxItem.finished_at < at - WORK_KEPT),
                 ),
             )
         )

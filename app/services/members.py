@@ -1,18 +1,23 @@
 """Members: the people of a client with a portal login for its workspace."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app import clock
-from app.database import transaction
+from app.database import lock, transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.i18n import _
-from app.models import Member, Staff, Workspace
-from app.services import addresses, audit, paging
+from app.models import Connection, Member, Staff, Workspace
+from app.services import addresses, audit, counters, letters, paging, portal_sessions
 from app.services.paging import Page
+
+DAY, BETWEEN_INVITATIONS = timedelta(days=1), timedelta(minutes=5)
+INVITATIONS_A_DAY = 3
 
 
 def page(workspace: Workspace, *, after: str | None = None, before: str | None = None) -> Page[Member]:
@@ -52,7 +57,10 @@ def is_member(workspace_id: int | None, email: str) -> bool:
 
 
 def add(workspace: Workspace, *, name: str, email: str, by: Staff) -> Member:
-    """Give a person of the client a portal login; what they are sent from now on leads to the portal."""
+    """Give a person of the client a portal login and invite them to it; what they are sent from now on leads there.
+
+    Connections that passed to the others when they were removed are theirs again.
+    """
     at, name, email = clock.now(), addresses.clean_name(name), addresses.normalise(email)
     try:
         with transaction() as session:
@@ -64,13 +72,54 @@ def add(workspace: Workspace, *, name: str, email: str, by: Staff) -> Member:
             session.add(member)
             session.flush()
             audit.record("member.added", member, by=by, at=at, email=email)
+            _pass(member, "connection.owner_returned", left_at=None, by=by, at=at)
+            letters.invite(member, at=at)
     except IntegrityError:
         raise Refused(_("This address is a member already."), field="email") from None
     return member
 
 
-def remove(workspace: Workspace, public_id: str, *, by: Staff) -> None:
-    """End a member's portal access; requests that they were sent go by link from now on."""
+def invite_again(workspace: Workspace, public_id: str, *, by: Staff) -> None:
+    """Send a member another invitation; Refused five minutes after the last one, or after three of them in a day."""
+    at = clock.now()
+    with transaction():
+        member = get(workspace, public_id)
+        if workspace.archived_at:
+            raise Conflict(_("This workspace is archived."))
+        lock(member)
+        last = letters.invitations([member]).get(member.id)
+        if last is not None and last.at + BETWEEN_INVITATIONS > at:
+            raise Refused(_("They were invited less than five minutes ago. Wait a little before you do so again."))
+        if not counters.hit(f"invitation of {member.public_id}", at=at, window=DAY, limit=INVITATIONS_A_DAY):
+            raise Refused(_("They were invited three times today. Try again tomorrow."))
+        letters.invite(member, at=at)
+        audit.record("member.invited", member, by=by, at=at, email=member.email)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What follows from removing a member: so many of their connections pass to so many others."""
+
+    connections: int
+    others: int
+
+
+def removal_of(member: Member) -> Removal:
+    """What would follow from removing a member now."""
+    owned = select(func.count()).select_from(Connection).where(*_theirs(member), Connection.owner_left_at.is_(None))
+    others = (
+        select(func.count())
+        .select_from(Member)
+        .where(Member.workspace_id == member.workspace_id, Member.removed_at.is_(None), Member.id != member.id)
+    )
+    return Removal(db.session.scalar(owned) or 0, db.session.scalar(others) or 0)
+
+
+def remove(workspace: Workspace, public_id: str, *, by: Staff) -> int:
+    """End a member's portal access at once; what they are asked for goes by link from now on.
+
+    Their connections pass to the present members: says how many.
+    """
     at = clock.now()
     with transaction() as session:
         member = get(workspace, public_id)
@@ -79,4 +128,34 @@ def remove(workspace: Workspace, public_id: str, *, by: Staff) -> None:
         )
         if removed.rowcount != 1:  # type: ignore[attr-defined]
             raise NotFound
-        audit.record("member.removed", member, by=by, at=at, email=member.email)
+        # point: member.removed
+        ended = portal_sessions.end_at(session, member.email, workspace.id)
+        passed = _pass(member, "connection.owner_left", left_at=at, by=by, at=at)
+        audit.record("member.removed", member, by=by, at=at, email=member.email, sessions=ended, connections=passed)
+    return passed
+
+
+def _pass(member: Member, act: str, *, left_at: datetime | None, by: Staff, at: datetime) -> int:
+    """Pass a member's connections to the others, or back to them; says how many."""
+    before = Connection.owner_left_at.is_not(None) if left_at is None else Connection.owner_left_at.is_(None)
+    passed = db.session.execute(
+        update(Connection)
+        .where(*_theirs(member), before)
+        .values(owner_left_at=left_at)
+        .returning(Connection.public_id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    with audit.together():
+        for row in passed:
+            about = audit.Subject("connection", row.public_id, member.workspace_id)
+            audit.record(act, about, by=by, at=at, owner=member.email)
+    db.session.expire_all() if passed else None
+    return len(passed)
+
+
+def _theirs(member: Member) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Connection.workspace_id == member.workspace_id,
+        Connection.owner_email == member.email,
+        Connection.deleted_at.is_(None),
+    )

@@ -44,6 +44,7 @@ class Outgoing:
     closed_at: datetime | None
     workspace: str
     agency: str
+    slug: str
     locale: str
     timezone: str
     sender_name: str
@@ -65,7 +66,7 @@ OF_BUNDLE = (
     Bundle.epoch, Bundle.sent_by, Bundle.expires_at, Bundle.closed_at,
 )  # fmt: skip
 OF_AGENCY = (
-    Agency.locale, Agency.timezone, Agency.sender_name, Agency.sender_address, Agency.support_email, Agency.accent,
+    Agency.slug, Agency.locale, Agency.timezone, Agency.sender_name, Agency.sender_address, Agency.support_email, Agency.accent,
     Agency.logo_digest, Agency.mails_per_hour, Agency.mails_per_recipient_day,
 )  # fmt: skip
 COLUMNS = (*OF_BUNDLE, Workspace.name.label("workspace"), Agency.name.label("agency"), *OF_AGENCY)

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
+from app import clock
 from app.database import transaction
 from app.errors import NotFound
 from app.extensions import db
 from app.models import Agency, Connection, Member, PortalSession, Workspace
 from app.prepared import Prepared, Row
-from app.services import portal_places
+from app.services import audit, portal_places
+from app.services.audit import Actor
 from app.services.intake import Host
-from app.tenancy import across_tenants
+from app.tenancy import across_tenants, acting_for
 
 IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=12)
 TOUCH = timedelta(minutes=1)  # how exactly the last sign of life is kept
@@ -155,6 +157,19 @@ def start(
                 user_agent=user_agent[:255],
             )
         )
+        if len(places) == 1:
+            _note("portal.signed_in", email, places[0][0], at)
+
+
+def _note(act: str, email: str, workspace_id: int | None, at: datetime) -> None:
+    """Record it where it happened, in the trail of the agency whose workspace that is."""
+    with across_tenants("the session says whose workspace it is"):
+        place = select(Workspace.public_id, Workspace.agency_id).where(Workspace.id == workspace_id)
+        found = db.session.execute(place).one_or_none()
+    if found is not None:
+        with acting_for(found.agency_id):
+            about = audit.Subject("workspace", found.public_id, workspace_id)
+            audit.record(act, about, by=Actor.client(email), at=at)
 
 
 def _make_room(session: Session, email: str, at: datetime) -> None:
@@ -217,6 +232,7 @@ def _touch(row: Row, *, at: datetime, is_poll: bool) -> None:
 
 def pick(guest: Guest, workspace_public_id: str) -> None:
     """Go on in another of one's workspaces; NotFound for any other."""
+    at = clock.now()
     with across_tenants("one address may be a client of several agencies"), transaction() as session:
         found = session.scalar(
             select(Workspace.id).where(
@@ -227,7 +243,16 @@ def pick(guest: Guest, workspace_public_id: str) -> None:
         )
         if found is None:
             raise NotFound
-        session.execute(update(PortalSession).where(PortalSession.id == guest.session_id).values(workspace_id=found))
+        moved = session.execute(
+            update(PortalSession)
+            .where(
+                PortalSession.id == guest.session_id,
+                or_(PortalSession.workspace_id.is_(None), PortalSession.workspace_id != found),
+            )
+            .values(workspace_id=found)
+        )
+        if moved.rowcount:  # type: ignore[attr-defined]
+            _note("portal.signed_in", guest.email, found, at)
 
 
 def pick_only(guest: Guest) -> bool | None:
@@ -240,13 +265,10 @@ def pick_only(guest: Guest) -> bool | None:
 
 
 def of(guest: Guest, *, at: datetime) -> Sequence[PortalSession]:
-    """The live sessions of one's address, latest first; there are never more than MOST.
-
-    One who is confined to an agency sees those at that agency alone.
-    """
+    """The live sessions of one's address, latest first; there are never more than MOST."""
     return db.session.scalars(
         select(PortalSession)
-        .where(_own(guest), PortalSession.expires_at > at, PortalSession.seen_at > at - IDLE)
+        .where(PortalSession.email == guest.email, PortalSession.expires_at > at, PortalSession.seen_at > at - IDLE)
         .order_by(PortalSession.seen_at.desc(), PortalSession.id.desc())
     ).all()
 
@@ -254,18 +276,28 @@ def of(guest: Guest, *, at: datetime) -> Sequence[PortalSession]:
 def end(guest: Guest, public_id: str | None = None) -> bool:
     """Sign out of one browser: of this one, or of the one of that id. Says whether it was this one; NotFound."""
     this = PortalSession.id == guest.session_id
-    named = this if public_id is None else PortalSession.public_id == public_id
-    with transaction() as session:
-        ended = session.execute(delete(PortalSession).where(_own(guest), named).returning(PortalSession.id)).scalar()
-    if ended is None and public_id is not None:
+    ended = _end(guest, this if public_id is None else PortalSession.public_id == public_id, "portal.signed_out")
+    if not ended and public_id is not None:
         raise NotFound
-    return ended == guest.session_id or public_id is None
+    return public_id is None or guest.session_id in ended
 
 
 def end_all(guest: Guest) -> None:
     """Sign out of every browser, this one too."""
+    _end(guest, true(), "portal.signed_out_everywhere")
+
+
+def _end(guest: Guest, which: ColumnElement[bool], act: str) -> set[int]:
+    at = clock.now()
     with transaction() as session:
-        session.execute(delete(PortalSession).where(_own(guest)))
+        ended = session.execute(
+            delete(PortalSession)
+            .where(PortalSession.email == guest.email, which)
+            .returning(PortalSession.id, PortalSession.workspace_id)
+        ).all()
+        for workspace_id in sorted({row.workspace_id for row in ended if row.workspace_id}):
+            _note(act, guest.email, workspace_id, at)
+    return {row.id for row in ended}
 
 
 def end_at(session: Session, email: str, workspace_id: int) -> int:
@@ -274,7 +306,3 @@ def end_at(session: Session, email: str, workspace_id: int) -> int:
         delete(PortalSession).where(PortalSession.email == email, PortalSession.workspace_id == workspace_id)
     )
     return int(ended.rowcount)  # type: ignore[attr-defined]
-
-
-def _own(guest: Guest) -> ColumnElement[bool]:
-    return PortalSession.email == guest.email

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from app.models import OutboxState
-from app.services import bundle_mail, revocations
+from app.services import bundle_mail, due_letters, letters, revocations
 from app.services import grants as held_grants
 from app.services.claims import Claimed
 from app.tenancy import acting_for
@@ -47,12 +47,23 @@ class Handler:
 HANDLERS = (
     Handler(
         bundle_mail.KIND,
-        open=mail.opened,
+        open=mail.BUNDLES.opened,
         ready=mail.is_ready,
         settled=bundle_mail.settled,
-        look=mail.look,
+        look=mail.BUNDLES.look,
         owes=True,
         batch=100,
+    ),
+    *(
+        Handler(
+            kind,
+            open=mail.LETTERS.opened,
+            ready=mail.is_ready,
+            settled=due_letters.settled,
+            look=mail.LETTERS.look,
+            owes=True,
+        )
+        for kind in letters.KINDS
     ),
     Handler(held_grants.KIND, open=grants.opened, ready=grants.is_ready, settled=grants.settled),
     Handler(revocations.KIND, open=returns.opened, ready=returns.is_ready, settled=returns.settled),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from itertools import islice, takewhile
 
@@ -10,17 +11,19 @@ import structlog
 from app import clock, runtime
 from app.database import end_reading, transaction
 from app.mailer import bundle_sent, transports
+from app.mailer import letters as writing
 from app.mailer.lanes import Lanes
 from app.mailer.message import BadHeader, bare_address
 from app.mailer.smtp import Connection
 from app.mailer.transports import Carrier
-from app.services import bundle_mail, outbox
+from app.services import bundle_mail, due_letters, letters, outbox
 from app.services.claims import Claimed, Failed
 from app.tenancy import across_tenants, acting_for
 from app.vault import Sealed
 from app.worker.owed import NotAlike, Owed
 
 SERVER_DOWN = ("unreachable", "tls", "auth")
+KINDS = (bundle_mail.KIND, *letters.KINDS)
 LANES, MANY = 4, 8  # connections to the server at most, and how many mails have to be due for more than one
 log = structlog.get_logger(__name__)
 
@@ -30,27 +33,45 @@ def is_ready() -> bool:
     return transports.current() is not None and not runtime.current().keys.sealed
 
 
-def look(batch: Sequence[Claimed]) -> None:
-    """Look up at once what is asked of each mail before a server is troubled with it."""
-    bundle_mail.look(batch, at=clock.now())
-    end_reading()  # nothing stays open in the database while the network is waited for
+class Post:
+    """A sort of mail: what is asked of each, and the last step before its bytes leave."""
 
+    def look_up(self, batch: Sequence[Claimed], *, at: datetime) -> None:
+        """Look up at once what `reader_of` says of each."""
+        raise NotImplementedError
 
-@contextmanager
-def opened(owed: Owed) -> Iterator[Callable[[Claimed], None]]:
-    """A run of mails, over one connection or beside it over a few more."""
-    transport = transports.current()
-    if transport is None:
-        raise RuntimeError("There is no way out for mail.")
-    with transport.open() as carrier:
-        yield Run(carrier, owed)
+    def reader_of(self, item: Claimed, *, at: datetime) -> str:
+        """The address that a mail goes to; raises Superseded, Postponed or Failed if it can't go."""
+        raise NotImplementedError
+
+    def begin(self, item: Claimed) -> bytes:
+        """Say that its bytes are about to leave, and return them."""
+        raise NotImplementedError
+
+    def begin_all(self, items: Sequence[Claimed]) -> Sequence[bytes]:
+        """Do so with several of one agency at once; raises where one of them needs more thought, as all do that are not alike."""
+        raise NotAlike(len(items))
+
+    def look(self, batch: Sequence[Claimed]) -> None:
+        """Look up at once what is asked of each mail before a server is troubled with it."""
+        self.look_up(batch, at=clock.now())
+        end_reading()  # nothing stays open in the database while the network is waited for
+
+    @contextmanager
+    def opened(self, owed: Owed) -> Iterator[Callable[[Claimed], None]]:
+        """A run of mails, over one connection or beside it over a few more."""
+        transport = transports.current()
+        if transport is None:
+            raise RuntimeError("There is no way out for mail.")
+        with transport.open() as carrier:
+            yield Run(self, carrier, owed)
 
 
 class Run:
     """Mails one after the other, or a few at once where many are due. Once the server can't be had, the rest fails untried."""
 
-    def __init__(self, carrier: Carrier, owed: Owed) -> None:
-        self._carrier, self._owed = carrier, owed
+    def __init__(self, post: Post, carrier: Carrier, owed: Owed) -> None:
+        self._post, self._carrier, self._owed = post, carrier, owed
         self._down: Failed | None = None
         self._up = False
         self._beside = carrier.beside if isinstance(carrier, Connection) else None
@@ -62,11 +83,13 @@ class Run:
             raise self._down
         with self._known():
             self._carrier.deliver(
-                *_addresses(item), lambda: self._owed.together(partial(begin, item)), waiting=self._owed.pay
+                *self._addresses(item),
+                lambda: self._owed.together(partial(self._post.begin, item)),
+                waiting=self._owed.pay,
             )
         if not self._up:
             self._up = True
-            _hurry(item.kind)
+            _hurry()
 
     def width(self, left: Sequence[Claimed]) -> int:
         """How many of these to take at once: more than one only where many are due, once the server has taken one."""
@@ -83,7 +106,7 @@ class Run:
         for item in items:
             try:
                 with self._known():
-                    fit.append((item, _addresses(item)))
+                    fit.append((item, self._addresses(item)))
             except Exception as unfit:  # noqa: BLE001 - it is told
                 wrong.append((item, unfit))
         for item, error in self._over_lanes(fit):
@@ -114,7 +137,9 @@ class Run:
 
     def _begin(self, items: Sequence[Claimed]) -> Sequence[bytes | Exception]:
         with acting_for(items[0].agency_id):
-            return self._owed.all_together(partial(begin_all, items), [partial(begin, item) for item in items])
+            return self._owed.all_together(
+                partial(self._post.begin_all, items), [partial(self._post.begin, item) for item in items]
+            )
 
     def _connections(self) -> list[Connection]:
         return self._beside(self._lanes) if self._beside else []
@@ -130,6 +155,12 @@ class Run:
         except Exception as error:  # noqa: BLE001 - it is told
             return error
         return None
+
+    def _addresses(self, item: Claimed) -> tuple[str, str]:
+        """From where a mail goes, and where to."""
+        recipient = bare_address(self._post.reader_of(item, at=clock.now()))
+        # point: mail.found
+        return bare_address(transports.sender(runtime.current().config)), recipient
 
     @contextmanager
     def _known(self) -> Iterator[None]:
@@ -149,18 +180,11 @@ def _raise(error: Exception | None) -> None:
         raise error
 
 
-def _addresses(item: Claimed) -> tuple[str, str]:
-    """From where a mail goes, and where to."""
-    recipient = bare_address(bundle_mail.find(item, at=clock.now()).recipient)
-    # point: mail.found
-    return bare_address(transports.sender(runtime.current().config)), recipient
-
-
-def _hurry(kind: str) -> None:
+def _hurry() -> None:
     """Let what waited for the server go too. The mail at hand is out: whatever goes wrong here, it must not be sent again."""
     try:
         with across_tenants("the mail server is there for everybody"):
-            outbox.hurry([kind], SERVER_DOWN, at=clock.now())
+            outbox.hurry(KINDS, SERVER_DOWN, at=clock.now())
     except Exception:
         log.exception("waiting mail was not hurried")
 
@@ -192,3 +216,50 @@ def begin_all(items: Sequence[Claimed]) -> list[bytes]:
         messages = [(letter.as_bytes(), letter.msgId) for letter in letters]
         bundle_mail.transmit_all(items, bundles, messages, at=at)
     return [content for content, _ in messages]
+
+
+def begin_letter(item: Claimed) -> bytes:
+    """What `begin` does, for a letter: no clock starts with it."""
+    at = clock.now()
+    with transaction():
+        due = due_letters.begin(item, at=at)
+        # point: letter.begun
+        if item.started:
+            return bundle_mail.transmit_again(item, due, at=at)
+        message = writing.compose(due, at=at)
+        content = message.as_bytes()
+        bundle_mail.transmit(item, due, content, message.msgId, at=at)
+        # point: letter.sealed
+        return content
+
+
+class Bundles(Post):
+    """What asks for apps."""
+
+    def look_up(self, batch: Sequence[Claimed], *, at: datetime) -> None:
+        bundle_mail.look(batch, at=at)
+
+    def reader_of(self, item: Claimed, *, at: datetime) -> str:
+        return bundle_mail.find(item, at=at).recipient
+
+    def begin(self, item: Claimed) -> bytes:
+        return begin(item)
+
+    def begin_all(self, items: Sequence[Claimed]) -> Sequence[bytes]:
+        return begin_all(items)
+
+
+class Letters(Post):
+    """What `services.letters` has sent."""
+
+    def look_up(self, batch: Sequence[Claimed], *, at: datetime) -> None:
+        due_letters.look(batch, at=at)
+
+    def reader_of(self, item: Claimed, *, at: datetime) -> str:
+        return due_letters.find(item, at=at).recipient
+
+    def begin(self, item: Claimed) -> bytes:
+        return begin_letter(item)
+
+
+BUNDLES, LETTERS = Bundles(), Letters()

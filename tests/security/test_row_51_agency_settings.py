@@ -8,7 +8,7 @@ from app import clock as app_clock
 from app.database import transaction
 from app.mailer import bundle_sent
 from app.models import Agency
-from app.services import branding, bundle_mail, connection_requests
+from app.services import branding, connection_requests, mail_caps
 from tests import factories
 from tests.support.scenery import picture
 
@@ -45,7 +45,7 @@ def door(scenery):
 def caps(scenery):
     with scenery.acting(scenery.ours) as (agency, _):
         bundle = connection_requests.get(agency, scenery.ours.names["request_id"]).bundle
-        return [cap.limit for cap in bundle_mail._caps(factories.leaving(bundle))]
+        return [cap.limit for cap in mail_caps.caps_of(factories.leaving(bundle))]
 
 
 def logo(scenery):

@@ -50,6 +50,7 @@ def upgrade() -> None:
     op.create_index('ix_audit_event_subject', 'audit_event', ['subject', 'id'])
     op.drop_index('ix_connection_request_connection_id', table_name='connection_request')
     op.create_index('ix_connection_request_connection', 'connection_request', ['connection_id', 'kind'])
+    op.create_index(op.f('ix_member_email'), 'member', ['email'])
     _widen_flows()
     _make_portal()
     op.execute("UPDATE connection SET granted_at = updated_at, token_at = updated_at WHERE secret_id IS NOT NULL")
@@ -123,6 +124,7 @@ def downgrade() -> None:
             flow.drop_column(name)
     op.drop_index('ix_connection_request_connection', table_name='connection_request')
     op.create_index('ix_connection_request_connection_id', 'connection_request', ['connection_id'])
+    op.drop_index(op.f('ix_member_email'), table_name='member')
     op.drop_index('ix_audit_event_subject', table_name='audit_event')
     for table, name, *_ in PARTIAL:
         op.drop_index(name, table_name=table)

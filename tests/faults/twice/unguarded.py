@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Update, and_, event, update
 
 from app.extensions import db
 from app.models import OutboxItem, Workflow
-from app.services import bundle_mail, bundles, callbacks, claims, counters, sending
+from app.services import bundle_mail, bundles, callbacks, claims, counters, mail_caps, sending
 from tests.faults.twice import scenes
 from tests.support.crowd import Company
 
@@ -54,7 +54,7 @@ def _caps(patch: Patch, _: Life) -> None:
     """Nobody counts mails."""
     patch.setattr(counters, "hit", lambda *_, **__: True)
     patch.setattr(counters, "hit_all", lambda *_, **__: set())
-    patch.setattr(bundle_mail.Cap, "spent", lambda *_: False)
+    patch.setattr(mail_caps.Cap, "spent", lambda *_: False)
 
 
 def _claims(patch: Patch, _: Life) -> None:

@@ -1,0 +1,211 @@
+"""Letters as they leave: whether each is still wanted, to whom it goes and what it tells, read at the last moment."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from app.database import transaction
+from app.extensions import db
+from app.models import (
+    Agency,
+    Connection,
+    Health,
+    Member,
+    OutboxState,
+    PortalCode,
+    Slot,
+    Staff,
+    Workflow,
+    Workspace,
+)
+from app.services import audit, letters, mail_caps, portal_codes, portal_places
+from app.services.audit import Subject
+from app.services.claims import Claimed, Superseded
+from app.tenancy import across_tenants, acting_for
+
+
+@dataclass(frozen=True)
+class Code:
+    """A sign-in to the portal: what to type, and what the button's address ends in."""
+
+    digits: str = field(repr=False)
+    button: str = field(repr=False)
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """To the portal of a workspace, as a member of it."""
+
+    name: str
+    workspace: str
+
+
+@dataclass(frozen=True)
+class Break:
+    """A connection that needs to be connected again, and what waits for it; `for_staff`: it is the agency's own."""
+
+    connection: Connection
+    workspace: str | None
+    paused: tuple[str, ...]
+    for_staff: bool
+
+
+@dataclass(frozen=True)
+class Due:
+    """One letter: for whom, and of the agency that sends it all that its looks need.
+
+    `agency_id` is the outbox's, `workspace_id` none: what the sealed letter is bound to.
+    """
+
+    kind: str
+    agency_id: int
+    recipient: str
+    sender: Any
+    told: Code | Invitation | Break
+    about: Subject | None = None
+    workspace_id: None = None
+
+    @property
+    def mails_per_hour(self) -> int:
+        """How many may leave for all recipients."""
+        return int(self.sender.mails_per_hour)
+
+    @property
+    def mails_per_recipient_day(self) -> int:
+        """How many may leave for this one."""
+        return int(self.sender.mails_per_recipient_day)
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether it counts as mail of the agency: a code does not, so that asking for codes holds up nothing else, nor is held up."""
+        return self.kind != letters.CODE
+
+
+SENDER = (
+    Agency.id, Agency.name, Agency.slug, Agency.locale, Agency.timezone, Agency.sender_name, Agency.sender_address,
+    Agency.support_email, Agency.accent, Agency.logo_digest, Agency.mails_per_hour, Agency.mails_per_recipient_day,
+)  # fmt: skip
+
+
+def look(items: Collection[Claimed], *, at: datetime) -> None:
+    """Look up what `find` says of each of these claimed letters."""
+    for item in items:
+        with acting_for(item.agency_id):
+            item.seen["due"] = _read(item, at=at)
+    due = [item.seen["due"] for item in items if item.seen["due"] and item.seen["due"].is_capped]
+    counted = mail_caps.counted(due, at=at) if due else {}
+    for item in items:
+        item.seen["counted"] = counted
+
+
+def find(item: Claimed, *, at: datetime) -> Due:
+    """A claimed letter as `look` saw it, before a server is troubled; Superseded or Postponed if it can't go."""
+    due: Due | None = item.seen["due"]
+    if due is None:
+        raise Superseded
+    if due.is_capped and not item.started:
+        mail_caps.check(due, item.seen["counted"], at=at)
+    return due
+
+
+def begin(item: Claimed, *, at: datetime) -> Due:
+    """The letter as it is now, counted once: as it first leaves. Joins the caller's transaction; raises as `find`."""
+    with transaction():
+        due = _read(item, at=at)
+        if due is None:
+            raise Superseded
+        if due.is_capped and not item.started:
+            mail_caps.count([due], at=at)
+    return due
+
+
+def settled(item: Claimed, state: OutboxState, *, at: datetime) -> None:
+    """Put into the audit trail how it ended, in the transaction that says so; of a code nobody but its reader is to know."""
+    acts = {OutboxState.DONE: "mail.sent", OutboxState.DEAD: "mail.undelivered", OutboxState.HELD: "mail.held"}
+    due = (item.seen.get("due") or _read(item, at=at)) if state in acts and item.kind != letters.CODE else None
+    if due is not None and due.about is not None:
+        audit.record(acts[state], due.about, by=audit.SYSTEM, at=at, recipient=due.recipient, letter=item.kind)
+
+
+def _read(item: Claimed, *, at: datetime) -> Due | None:
+    """The letter; none if it is not wanted any more."""
+    if item.kind == letters.CODE:
+        return _code(item, at)
+    return _invitation(item) if item.kind == letters.INVITED else _break(item)
+
+
+def _sender(agency_id: int) -> Any:
+    return db.session.execute(select(*SENDER).where(Agency.id == agency_id)).one()
+
+
+def _code(item: Claimed, at: datetime) -> Due | None:
+    """A code for an address that may enter: at the agency where it was asked for, or in the name of the first that it has a place at."""
+    row = db.session.scalar(select(PortalCode).where(PortalCode.public_id == item.payload["code"]))
+    if row is None or row.used_at is not None or row.expires_at <= at:
+        return None
+    with across_tenants("one address may be a client of several agencies"):
+        place = db.session.scalar(
+            select(Workspace.agency_id)
+            .where(Workspace.id.in_(portal_places.of_address(row.email)), portal_places.within(row.agency_id))
+            .order_by(Workspace.id)
+            .limit(1)
+        )
+    if place is None:
+        return None
+    told = Code(portal_codes.code_of(row), portal_codes.button_of(row), row.expires_at)
+    return Due(item.kind, item.agency_id, row.email, _sender(place), told)
+
+
+def _invitation(item: Claimed) -> Due | None:
+    found = db.session.execute(
+        select(Member, Workspace.name)
+        .join(Workspace, Workspace.id == Member.workspace_id)
+        .where(Member.id == item.payload["member"], Member.removed_at.is_(None), Workspace.archived_at.is_(None))
+    ).one_or_none()
+    if found is None:
+        return None
+    member, workspace = found
+    about = Subject("member", member.public_id, member.workspace_id)
+    told = Invitation(member.name, workspace)
+    return Due(item.kind, item.agency_id, member.email, _sender(member.agency_id), told, about)
+
+
+def _break(item: Claimed) -> Due | None:
+    """That a connection broke, as long as it has been broken since."""
+    connection = db.session.get(Connection, item.payload["connection"])
+    if connection is None or connection.health is not Health.ERROR or connection.deleted_at or not connection.broken_at:
+        return None
+    recipient = _mender(connection, item)
+    if recipient is None or int(connection.broken_at.timestamp()) != item.payload["since"]:
+        return None
+    about = Subject("connection", connection.public_id, connection.workspace_id)
+    workspace = db.session.scalar(select(Workspace.name).where(Workspace.id == connection.workspace_id))
+    told = Break(connection, workspace, _paused(connection), for_staff="staff" in item.payload)
+    return Due(item.kind, item.agency_id, recipient, _sender(connection.agency_id), told, about)
+
+
+def _mender(connection: Connection, item: Claimed) -> str | None:
+    """The address of who is told, if they are still the one."""
+    if "staff" in item.payload:
+        person = select(Staff.email).where(Staff.id == item.payload["staff"], Staff.disabled_at.is_(None))
+        return db.session.scalar(person)
+    if "member" in item.payload:
+        member = select(Member.email).where(Member.id == item.payload["member"], Member.removed_at.is_(None))
+        return db.session.scalar(member)
+    return None if connection.owner_left_at else connection.owner_email
+
+
+def _paused(connection: Connection) -> tuple[str, ...]:
+    """The published workflows that wait for it, by name."""
+    names = (
+        select(Workflow.name)
+        .join(Slot, Slot.workflow_id == Workflow.id)
+        .where(Slot.connection_id == connection.id, Workflow.version > 0, Workflow.archived_at.is_(None))
+        .distinct()
+        .order_by(Workflow.name)
+    )
+    return tuple(db.session.scalars(names))

@@ -1,0 +1,99 @@
+"""Mails beside the one that asks for apps: put in the outbox with ids alone, read and written as they leave."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, false, or_, select
+
+from app import clock
+from app.extensions import db
+from app.models import Connection, Member, OutboxItem, Role, Staff
+from app.services import deliveries, outbox
+from app.services.deliveries import Delivery
+from app.tenancy import acting_for
+
+CODE, INVITED, BROKEN = "portal.code", "member.invited", "connection.broken"
+KINDS = (CODE, INVITED, BROKEN)
+MOST_TOLD = 50  # people of one agency or one workspace
+
+
+def put(kind: str, key: str, *, agency_id: int, at: datetime, **ids: Any) -> bool:
+    """Have a letter written and sent; false if this cause has had one. Joins the caller's transaction.
+
+    No id is called `bundle`: that names the place where a bundle's mail is sealed.
+    """
+    if kind not in KINDS or "bundle" in ids:
+        raise ValueError(f"This is no letter: {kind}.")
+    return outbox.put(kind, key, agency_id=agency_id, at=at, **ids)
+
+
+def invite(member: Member, *, at: datetime) -> int | None:
+    """Have an invitation sent to a member, once however often it is asked for at a moment; returns its number."""
+    last = invitations([member]).get(member.id)
+    number = last.number + 1 if last else 1
+    is_new = put(INVITED, f"{member.public_id}:{number}", agency_id=member.agency_id, at=at, member=member.id)
+    return number if is_new else None
+
+
+@dataclass(frozen=True)
+class Invited:
+    """A member's latest invitation: the how manieth, when it was put, and what became of it."""
+
+    number: int
+    at: datetime
+    delivery: Delivery | None
+
+
+def invitations(members: Collection[Member]) -> dict[int, Invited]:
+    """The latest invitation of each of these members, by the member's id, in one query."""
+    mine: ColumnElement[bool] = false()
+    for each in members:
+        first, last = f"{each.public_id}:", f"{each.public_id};"  # all keys between: ; comes after :
+        mine = or_(mine, and_(OutboxItem.key > first, OutboxItem.key < last))
+    rows = (
+        db.session.execute(select(OutboxItem.key, *deliveries.COLUMNS).where(OutboxItem.kind == INVITED, mine)).all()
+        if members
+        else []
+    )
+    latest = {row.key.partition(":")[0]: row for row in sorted(rows, key=lambda row: _number(row.key))}
+    at = clock.now()
+    found = ((each.id, latest.get(each.public_id)) for each in members)
+    return {
+        member_id: Invited(_number(row.key), row.created_at, deliveries.told(row, at))
+        for member_id, row in found
+        if row is not None
+    }
+
+
+def _number(key: str) -> int:
+    return int(key.rpartition(":")[2])
+
+
+def tell_broken(connection: Connection, *, at: datetime) -> None:
+    """Have those who can mend a connection told that it broke, each once. Joins the caller's transaction, in which `broken_at` is set.
+
+    They are its owner; the members who took it over; or, where it is the agency's own, the agency's owners.
+    """
+    since = int((connection.broken_at or at).timestamp())
+    about: dict[str, int | str] = {"connection": connection.id, "since": since}
+    key = f"{connection.public_id}:{since}"
+    if connection.owner_email is not None and connection.owner_left_at is None:
+        put(BROKEN, key, agency_id=connection.agency_id, at=at, **about)
+        return
+    with acting_for(connection.agency_id):
+        for who, public_id, row_id in _menders(connection):
+            put(BROKEN, f"{key}:{public_id}", agency_id=connection.agency_id, at=at, **about, **{who: row_id})
+
+
+def _menders(connection: Connection) -> Iterable[tuple[str, str, int]]:
+    if connection.owner_email is None:
+        staff = select(Staff.public_id, Staff.id).where(
+            Staff.agency_id == connection.agency_id, Staff.role == Role.OWNER, Staff.disabled_at.is_(None)
+        )
+        return [("staff", *row) for row in db.session.execute(staff.order_by(Staff.id).limit(MOST_TOLD))]
+    members = select(Member.public_id, Member.id).where(
+        Member.workspace_id == connection.workspace_id, Member.removed_at.is_(None)
+    )
+    return [("member", *row) for row in db.session.execute(members.order_by(Member.id).limit(MOST_TOLD))]

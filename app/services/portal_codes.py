@@ -1,0 +1,169 @@
+"""Signing in to the portal without a password: a six-digit code and a button by mail, for the browser that asked.
+
+Both are made anew from a nonce and the secret key whenever they are needed, and stored nowhere. Nothing that is done here
+while somebody waits for an answer depends on whether the address is known: the worker finds that out.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, select, update
+
+from app import runtime
+from app.database import transaction
+from app.errors import Refused
+from app.extensions import db
+from app.i18n import _
+from app.models import Agency, PortalCode
+from app.services import addresses, counters, letters, limits
+
+LIFETIME = timedelta(minutes=10)
+TRIES, DIGITS = 5, 6
+NONCE_BYTES = 16
+SOON, DAY, FAMILIAR = timedelta(minutes=15), timedelta(days=1), timedelta(days=30)
+PER_VISITOR, PER_BOTH, PER_BOTH_DAY, PER_ADDRESS_DAY = 20, 5, 10, 20
+TRIES_PER_VISITOR = 50
+NO_LIMIT = 2**31 - 1
+SPACES = re.compile(r"[\s-]+")
+
+
+def code_of(row: PortalCode) -> str:
+    """The six digits."""
+    number = int.from_bytes(_made("code", row.nonce, row.email)[:8], "big") % 10**DIGITS
+    return f"{number:0{DIGITS}}"
+
+
+def button_of(row: PortalCode) -> str:
+    """What the address of the button ends in."""
+    return _button(row.nonce, row.email)
+
+
+def _button(nonce: bytes, email: str) -> str:
+    return base64.urlsafe_b64encode(_made("button", nonce, email)).decode("ascii").rstrip("=")
+
+
+def _made(what: str, nonce: bytes, email: str) -> bytes:
+    key = runtime.current().secret_key
+    return hmac.digest(key, f"portal {what} ".encode() + nonce + email.encode(), "sha256")
+
+
+def _draw(email: str) -> tuple[bytes, str]:
+    """A fresh nonce and its button, drawn until that ends in a letter or digit, as mail programs cut off other ends."""
+    while True:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        button = _button(nonce, email)
+        if button[-1].isalnum():
+            return nonce, button
+
+
+def ask(email: str, *, agency_id: int | None, browser_hash: bytes, at: datetime) -> None:
+    """Have a code mailed to an address, in place of what this browser was sent before; Refused for what is no address.
+
+    RateLimited by visitor, and by address: what strangers ask for shuts nobody out who signed in from here lately.
+    """
+    address = addresses.normalise(email)
+    _spend(address, at)
+    with transaction() as session:
+        session.execute(delete(PortalCode).where(PortalCode.browser_hash == browser_hash))
+        nonce, button = _draw(address)
+        asked = PortalCode(
+            agency_id=agency_id,
+            email=address,
+            nonce=nonce,
+            browser_hash=browser_hash,
+            button_hash=_digest(button),
+            tries=0,
+            created_at=at,
+            expires_at=at + LIFETIME,
+        )
+        session.add(asked)
+        session.flush()
+        # The outbox is kept by agency; where none was named, the first one keeps it.
+        keeper = agency_id or session.scalars(select(Agency.id).order_by(Agency.id).limit(1)).one()
+        letters.put(letters.CODE, asked.public_id, agency_id=keeper, at=at, code=asked.public_id)
+
+
+def _spend(address: str, at: datetime) -> None:
+    visitor, account = limits.visitor(), limits.digest(address)
+    limits.spend(f"portal code from {visitor}", at=at, window=SOON, limit=PER_VISITOR)
+    limits.spend(f"portal code for {account} from {visitor}", at=at, window=SOON, limit=PER_BOTH)
+    limits.spend(f"portal codes for {account} from {visitor}", at=at, window=DAY, limit=PER_BOTH_DAY)
+    knows = counters.count(_familiar(address), at=at, window=FAMILIAR)
+    limits.spend(f"portal codes for {account}", at=at, window=DAY, limit=NO_LIMIT if knows else PER_ADDRESS_DAY)
+
+
+def _familiar(address: str) -> str:
+    """The counter that says whether the visitor has signed in as this address."""
+    return f"portal as {limits.digest(address)} from {limits.visitor()}"
+
+
+def waiting(browser_hash: bytes, *, at: datetime) -> PortalCode | None:
+    """What this browser has asked for and can still use."""
+    return db.session.scalar(
+        select(PortalCode).where(PortalCode.browser_hash == browser_hash, _usable(at)).order_by(PortalCode.id.desc())
+    )
+
+
+def is_for(browser_hash: bytes, button: str, *, at: datetime) -> bool:
+    """Whether a button can be pressed in this browser."""
+    found = select(PortalCode.id).where(_pressed(browser_hash, button), _usable(at))
+    return db.session.scalar(found) is not None
+
+
+def enter(code: str, *, browser_hash: bytes, at: datetime) -> PortalCode:
+    """Use up what this browser asked for by typing its code; Refused in the same words for whatever is wrong. RateLimited."""
+    limits.spend(f"portal tries from {limits.visitor()}", at=at, window=SOON, limit=TRIES_PER_VISITOR)
+    with transaction() as session:
+        row = session.scalar(
+            update(PortalCode)
+            .where(PortalCode.browser_hash == browser_hash, _usable(at))
+            .values(tries=PortalCode.tries + 1)
+            .returning(PortalCode)
+        )
+        expected = code_of(row) if row else "-" * DIGITS
+        is_right = hmac.compare_digest(expected.encode(), SPACES.sub("", code).encode("utf-8", "surrogatepass"))
+        used = _use(row, at) if row is not None and is_right else None
+    if used is None:
+        raise Refused(
+            _("This code does not match, or it has been used or replaced. Check it, or ask for a new one."),
+            field="code",
+        )
+    return used
+
+
+def press(button: str, *, browser_hash: bytes, at: datetime) -> PortalCode | None:
+    """Use up what this browser asked for by its button; none if it is not this browser's, or over."""
+    with transaction() as session:
+        row = session.scalar(select(PortalCode).where(_pressed(browser_hash, button), _usable(at)))
+        return _use(row, at) if row is not None else None
+
+
+def _use(row: PortalCode, at: datetime) -> PortalCode | None:
+    """The row, if nobody has used it before."""
+    session = db.session()
+    used = session.execute(
+        update(PortalCode)
+        .where(PortalCode.id == row.id, PortalCode.used_at.is_(None))
+        .values(used_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    if used.rowcount != 1:  # type: ignore[attr-defined]
+        return None
+    counters.hit(_familiar(row.email), at=at, window=FAMILIAR, limit=1)
+    return row
+
+
+def _usable(at: datetime) -> ColumnElement[bool]:
+    return and_(PortalCode.used_at.is_(None), PortalCode.expires_at > at, PortalCode.tries < TRIES)
+
+
+def _pressed(browser_hash: bytes, button: str) -> ColumnElement[bool]:
+    return and_(PortalCode.button_hash == _digest(button), PortalCode.browser_hash == browser_hash)
+
+
+def _digest(button: str) -> bytes:
+    return hashlib.sha256(button.encode("utf-8", "surrogatepass")).digest()
