@@ -7,9 +7,8 @@ from app.errors import NotFound
 from app.i18n import _
 from app.models import Connection, ConnectionRequest, Workflow
 from app.services import connections, mending_requests, recipients, scopes
-from app.web.htmx import fragment
+from app.web.htmx import fragment, go
 from app.web.panel import bp
-from app.web.panel.access import go
 from app.web.panel.workflow_forms import MendingForm
 from app.web.panel.workflows import PATH, address_of, current, telling, workflow_of
 from app.web.toasts import toast
