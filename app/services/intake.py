@@ -9,7 +9,7 @@ from app.catalog.schema import App
 from app.database import transaction
 from app.errors import Conflict, RateLimited
 from app.i18n import _
-from app.models import Bundle, FlowSurface, Kind, Notice, Status
+from app.models import Bundle, FlowSurface, Health, Kind, Notice, Status
 from app.oauth import scopes as protocol
 from app.prepared import Row
 from app.services import (
@@ -79,6 +79,11 @@ class Card:
     def is_connected(self) -> bool:
         """Whether the client is done with it."""
         return self.asked.status is Status.FULFILLED
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it was connected, but works no more."""
+        return self.is_connected and self.asked.health in (Health.ERROR, Health.REVOKED)
 
     @property
     def is_open(self) -> bool:
@@ -170,11 +175,17 @@ def enter(id_hash: bytes, bundle_id: str, *, at: datetime) -> Intake | None:
     return Intake(row, host, is_open=False) if row.is_settled else None
 
 
-def cards(bundle: Row | Bundle) -> list[Card]:
-    """The bundle's apps in the order they were asked, cancelled ones left out; the same few queries however many."""
-    found = intake_rows.CARDS(bundle=bundle.id, recipient=bundle.recipient)
+def cards(bundle: Row | Bundle, *, workflow: int | None = None) -> list[Card]:
+    """The apps of a bundle in the order they were asked, cancelled ones left out; the same few queries however many.
+
+    With a workflow: all that it ever asked of the bundle's recipient, each account once.
+    """
+    if workflow:
+        found = intake_rows.CARDS_OF_WORKFLOW(workflow=workflow, recipient=bundle.recipient)
+    else:
+        found = intake_rows.CARDS(bundle=bundle.id, recipient=bundle.recipient)
     given = _given_by(bundle) if any(row.is_given for row in found) else ()
-    return [_card(asked, given) for asked in intake_rows.grouped(found, bundle=bundle.id)]
+    return [_card(asked, given) for asked in intake_rows.grouped(found, bundle=bundle.id, workflow=workflow)]
 
 
 def _card(asked: Asked, given: Sequence[Row]) -> Card:

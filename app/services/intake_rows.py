@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, case, exists, false, func, or_, select, update
+from sqlalchemy import and_, bindparam, case, exists, false, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from app.models import (
@@ -13,6 +13,7 @@ from app.models import (
     ConnectionRequest,
     Health,
     IntakeSession,
+    Kind,
     Node,
     Slot,
     Status,
@@ -91,10 +92,11 @@ _given = select(_earlier.id).where(
     _earlier.owner_email == bindparam("recipient"),
     _works,
 )
-_asked = (
+_requests = (
     select(
         ConnectionRequest.id,
         ConnectionRequest.public_id,
+        ConnectionRequest.bundle_id,
         ConnectionRequest.app_key,
         ConnectionRequest.kind,
         ConnectionRequest.status,
@@ -114,27 +116,51 @@ _asked = (
     .outerjoin(Connection, Connection.id == ConnectionRequest.connection_id)
     .outerjoin(Slot, Slot.id == ConnectionRequest.slot_id)
     .outerjoin(Node, Node.slot_id == Slot.id)
-    .where(ConnectionRequest.bundle_id == bindparam("bundle"))
 )
-ONE = Prepared(_asked.where(ConnectionRequest.public_id == bindparam("named")))
-CARDS = Prepared(
-    _asked.add_columns(
-        ConnectionRequest.note,
-        ConnectionRequest.granted_scopes,
-        Workflow.name.label("workflow"),
-        Slot.number,
-        Connection.account,
-        case((_is_open, exists(_given)), else_=false()).label("is_given"),
+_is_in_bundle = ConnectionRequest.bundle_id == bindparam("bundle")
+ONE = Prepared(_requests.where(_is_in_bundle, ConnectionRequest.public_id == bindparam("named")))
+_cards = _requests.add_columns(
+    ConnectionRequest.note,
+    ConnectionRequest.granted_scopes,
+    Workflow.name.label("workflow"),
+    Slot.number,
+    Connection.account,
+    Connection.health,
+    case((_is_open, exists(_given)), else_=false()).label("is_given"),
+).join(Workflow, Workflow.id == ConnectionRequest.workflow_id)
+CARDS = Prepared(_cards.where(_is_in_bundle, ConnectionRequest.status != Status.CANCELLED))
+_of_slots = select(Connection.id, Connection.scopes, Connection.oauth_client.label("client")).join(
+    Slot, Slot.connection_id == Connection.id
+)
+OF_SLOTS = Prepared(_of_slots.join(ConnectionRequest, ConnectionRequest.slot_id == Slot.id).where(_is_in_bundle))
+
+# Of a workflow, over bundles: all that one recipient was ever asked for it. Of what is settled, only the latest of each
+# account: a later request for it stands in its place.
+_later = aliased(ConnectionRequest)
+_is_in_its_place = or_(
+    _later.slot_id == ConnectionRequest.slot_id,
+    and_(_later.kind == Kind.REAUTHORIZE, _later.connection_id == ConnectionRequest.connection_id),
+)
+_is_replaced = exists(
+    select(_later.id)
+    .where(
+        _later.id > ConnectionRequest.id,
+        _later.workflow_id == ConnectionRequest.workflow_id,
+        _later.recipient == ConnectionRequest.recipient,
+        _later.bundle_id.is_not(None),
+        _later.status != Status.CANCELLED,
+        _is_in_its_place,
     )
-    .join(Workflow, Workflow.id == ConnectionRequest.workflow_id)
-    .where(ConnectionRequest.status != Status.CANCELLED)
+    .correlate(ConnectionRequest)
 )
-OF_SLOTS = Prepared(
-    select(Connection.id, Connection.scopes, Connection.oauth_client.label("client"))
-    .join(Slot, Slot.connection_id == Connection.id)
-    .join(ConnectionRequest, ConnectionRequest.slot_id == Slot.id)
-    .where(ConnectionRequest.bundle_id == bindparam("bundle"))
+IS_SHOWN = (
+    ConnectionRequest.recipient == bindparam("recipient"),
+    ConnectionRequest.bundle_id.is_not(None),
+    ConnectionRequest.status != Status.CANCELLED,
+    or_(_is_open, ~_is_replaced),
 )
+CARDS_OF_WORKFLOW = Prepared(_cards.where(ConnectionRequest.workflow_id == bindparam("workflow"), *IS_SHOWN))
+OF_SLOTS_OF_WORKFLOW = Prepared(_of_slots.where(Slot.workflow_id == bindparam("workflow")))
 
 GIVEN = Prepared(
     select(
@@ -167,20 +193,22 @@ class Asked(NamedTuple):
     held: Row | None
 
 
-def grouped(rows: Iterable[Row], *, bundle: int) -> list[Asked]:
-    """Each request of a bundle once, in the order they were asked; the nodes stand one to a row."""
+def grouped(rows: Iterable[Row], *, bundle: int, workflow: int | None = None) -> list[Asked]:
+    """Each request of a bundle, or of a workflow, once, in the order they were asked; the nodes stand one to a row."""
     found: dict[int, tuple[Row, list[str]]] = {}
     for row in rows:
         _first, actions = found.setdefault(row.id, (row, []))
         if row.action_key is not None:
             actions.append(row.action_key)
-    held = _connections([row for row, _actions in found.values()], bundle)
+    held = _connections([row for row, _actions in found.values()], bundle, workflow)
     return [Asked(row, actions, held.get(row.slot_connection_id)) for _id, (row, actions) in sorted(found.items())]
 
 
-def _connections(rows: Sequence[Row], bundle: int) -> dict[int, Row]:
+def _connections(rows: Sequence[Row], bundle: int, workflow: int | None) -> dict[int, Row]:
     """What the requests' slots are connected by, by id; it is looked for where that is not what the request brought."""
     known = {row.connection_id: row for row in rows if row.connection_id is not None}
     if all(row.slot_connection_id in known for row in rows if row.slot_connection_id is not None):
         return known
-    return {each.id: each for each in OF_SLOTS(bundle=bundle)}
+    return {
+        each.id: each for each in (OF_SLOTS_OF_WORKFLOW(workflow=workflow) if workflow else OF_SLOTS(bundle=bundle))
+    }

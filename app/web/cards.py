@@ -9,8 +9,10 @@ from flask.typing import ResponseReturnValue
 
 from app import clock
 from app.errors import Conflict, NotFound, ProviderFailed, Refused
+from app.models import FlowSurface
 from app.services import connection_requests, flows, intake, right_account
 from app.services.flows import Started
+from app.services.intake import Card
 from app.web.errors import on_domain_error
 from app.web.htmx import hx_redirect, is_htmx
 from app.web.sessions import current_session, set_cookie
@@ -19,27 +21,33 @@ FLOW_COOKIE_AGE = int(flows.LIFETIME.total_seconds())
 FRAGMENT = "client/intake/_intake.html"
 
 
+def _of_bundle() -> list[Card]:
+    return intake.cards(g.intake.bundle)
+
+
 @dataclass(frozen=True)
 class CardPage:
     """A page with cards: the blueprint's views of all of it and of its fragment, its template, what it shows besides them.
 
-    `g.intake` says whose cards they are.
+    `g.intake` says whose cards they are; all of its bundle's, unless `cards` finds others.
     """
 
     show: str
     show_part: str
     template: str
     around: Callable[[], dict[str, Any]]
+    cards: Callable[[], list[Card]] = _of_bundle
 
     def shown(self, **more: Any) -> dict[str, Any]:
         """What the page needs; `more` after a mistake."""
         at = clock.now()
-        cards = intake.cards(g.intake.bundle)
+        cards = self.cards()
         return {
             "bundle": g.intake.bundle,
             "cards": cards,
-            "done": sum(card.is_connected for card in cards),
+            "done": sum(card.is_connected and not card.is_broken for card in cards),
             "is_open": g.intake.is_open,
+            "in_portal": g.intake.surface is FlowSurface.PORTAL,
             "is_fragment": is_htmx(),
             "waiting": _waiting(cards, at=at),
             "card_url": _card_url,
@@ -59,7 +67,7 @@ class CardPage:
         return make_response(render_template(template, **self.shown(wrong=wrong, typed=request.form)), 422)
 
 
-def _waiting(cards: list[intake.Card], *, at: Any) -> Any:
+def _waiting(cards: list[Card], *, at: Any) -> Any:
     """The accounts that wait for the client's word, by request; nothing is asked where no card says that one may."""
     if not any(card.is_other_account for card in cards):
         return {}

@@ -1,20 +1,127 @@
-from flask import g, render_template
+"""`/portal/connections`: what waits for whoever is signed in, the connections that are theirs, and what they do with each."""
+
+from typing import Any
+
+from flask import g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.web.look import brand_of
+from app import clock
+from app.errors import Conflict, ProviderFailed, Refused
+from app.i18n import _
+from app.models import Revocation
+from app.services import activity, connections, credentials, portal_connections, portal_requests, renewals, revocations
+from app.services.audit import Actor
+from app.services.portal_connections import Held
+from app.web import cards
+from app.web.forms import NAME, RuledForm, Text
+from app.web.htmx import fragment, is_htmx
 from app.web.portal import bp
+from app.web.sessions import current_session
+from app.web.toasts import toast
+
+
+class NameForm(RuledForm):
+    """What a connection is called."""
+
+    name = Text(validators=[NAME])
 
 
 @bp.get("/connections")
 def show_connections() -> ResponseReturnValue:
-    return _closed()
+    few = activity.page(g.visitor, size=activity.FEW)
+    return render_template("portal/connections/index.html", **_outstanding(), **_listed(), activity=few)
 
 
-@bp.get("/connections/workflows/<workflow_id>")
-def show_workflow(workflow_id: str) -> ResponseReturnValue:
-    del workflow_id
-    return _closed()
+@bp.get("/connections/outstanding")
+def show_outstanding() -> ResponseReturnValue:
+    return fragment("portal/connections/_outstanding.html", **_outstanding())
 
 
-def _closed() -> ResponseReturnValue:
-    return render_template("portal/closed/show.html", brand=brand_of(g.agency))
+@bp.get("/connections/list")
+def show_list() -> ResponseReturnValue:
+    return fragment("portal/connections/_list.html", **_listed())
+
+
+@bp.get("/connections/activity")
+def show_activity() -> ResponseReturnValue:
+    page = activity.page(g.visitor, **_place("after", "before"))
+    return render_template("portal/activity/index.html", activity=page)
+
+
+@bp.post("/connections/<connection_id>/refresh")
+def refresh_connection(connection_id: str) -> ResponseReturnValue:
+    held = portal_connections.get(g.visitor, connection_id)
+    name = held.connection.name
+    try:
+        toast(_("%(name)s is refreshed", name=name), credentials.refresh_now(held.connection, by=_visitor()))
+    except (Conflict, ProviderFailed, Refused) as error:
+        toast(_("%(name)s was not refreshed", name=name), str(error), kind="error")
+    return _back(held)
+
+
+@bp.post("/connections/<connection_id>/reconnect")
+def reconnect(connection_id: str) -> ResponseReturnValue:
+    held = portal_connections.get(g.visitor, connection_id)
+    session_hash = current_session().id_hash
+    return cards.leave(renewals.start(held.connection, by=g.visitor.email, agency=g.agency, session_hash=session_hash))
+
+
+@bp.get("/connections/<connection_id>/rename")
+def edit_name(connection_id: str) -> ResponseReturnValue:
+    held = portal_connections.get(g.visitor, connection_id)
+    return render_template("portal/connections/rename.html", held=held, form=NameForm(name=held.connection.name))
+
+
+@bp.post("/connections/<connection_id>/rename")
+def rename_connection(connection_id: str) -> ResponseReturnValue:
+    held = portal_connections.get(g.visitor, connection_id)
+    form = NameForm()
+    if not form.does(lambda: connections.rename(held.connection, form.name.data, by=_visitor())):
+        return render_template("portal/connections/rename.html", held=held, form=form), form.status
+    toast(_("Renamed to %(name)s", name=held.connection.name))
+    return _back(held)
+
+
+@bp.get("/connections/<connection_id>/revoke")
+def confirm_revocation(connection_id: str) -> ResponseReturnValue:
+    held = portal_connections.get(g.visitor, connection_id)
+    if held.is_revoked:
+        return _back(held)
+    asks_provider = revocations.standing_of(held.connection) is Revocation.PENDING
+    return render_template("portal/connections/revoke.html", held=held, asks_provider=asks_provider)
+
+
+@bp.post("/connections/<connection_id>/revoke")
+def revoke_connection(connection_id: str) -> ResponseReturnValue:
+    held = portal_connections.get(g.visitor, connection_id)
+    revocations.revoke(held.connection, by=_visitor())
+    said = revocations.words(held.connection)
+    toast(_("%(name)s is revoked", name=held.connection.name), said.text if said else "")
+    return _back(held)
+
+
+def _visitor() -> Actor:
+    return Actor.client(g.visitor.email)
+
+
+def _back(held: Held) -> ResponseReturnValue:
+    """To the list as it is now, at the connection's row."""
+    if is_htmx():
+        return redirect(url_for(".show_list", **_place("after", "before")), 303)
+    row = f"connection-{held.connection.public_id}"
+    return redirect(url_for(".show_connections", **_place("after", "before"), _anchor=row), 303)
+
+
+def _place(*names: str) -> dict[str, Any]:
+    """Which page of a list is asked for."""
+    return {name: request.args[name] for name in names if name in request.args}
+
+
+def _outstanding() -> dict[str, Any]:
+    place = {name: request.args.get(f"asked-{name}") for name in ("after", "before")}
+    return {"inbox": portal_requests.inbox(g.visitor, at=clock.now(), **place), "inbox_place": place}
+
+
+def _listed() -> dict[str, Any]:
+    place = _place("after", "before")
+    return {"page": portal_connections.page(g.visitor, **place), "place": place}

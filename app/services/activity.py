@@ -1,0 +1,177 @@
+"""Activity: what was done with connections, in words for whoever they belong to; read from the audit trail."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from sqlalchemy import ColumnElement, Row, Select, select, union_all
+
+from app.extensions import db
+from app.i18n import _
+from app.models import AuditEvent, Connection, Workflow
+from app.services import causes, paging, portal_connections, scopes
+from app.services.paging import Page
+from app.services.portal_sessions import Visitor
+
+FEW = 6  # beneath the connections
+CHUNK = 50  # connections whose events are looked for at a time
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that was done with a connection: its name, what, and by whom or why."""
+
+    at: datetime
+    name: str
+    act: str
+    how: str
+
+
+def page(
+    visitor: Visitor, *, after: str | None = None, before: str | None = None, size: int | None = None
+) -> Page[Event]:
+    """What was done with the visitor's connections, latest first; it costs what it shows, however much was done.
+
+    `after` and `before` are public ids of events, unknown ones count for none.
+    """
+    size = size or paging.PAGE
+    known = {row.public_id: row for row in db.session.execute(_subjects(visitor))}
+    cursor = _cursor(after or before, known)
+    backwards = cursor is not None and not after
+    beyond = () if cursor is None else (AuditEvent.id > cursor,) if backwards else (AuditEvent.id < cursor,)
+    rows = _found(list(known), beyond, most=size + 1, backwards=backwards)
+    more, rows = len(rows) > size, rows[:size]
+    if backwards:
+        rows.reverse()
+    if not rows:
+        return Page([])
+    names = _workflows(rows)
+    events = [_event(_Told(row, known[row.subject], visitor, names)) for row in rows]
+    has_newer = more if backwards else cursor is not None
+    has_older = True if backwards else more
+    return Page(events, rows[0].public_id if has_newer else None, rows[-1].public_id if has_older else None)
+
+
+def _subjects(visitor: Visitor) -> Select[str, str, str]:
+    return select(Connection.public_id, Connection.name, Connection.app_key).where(*portal_connections.of(visitor))
+
+
+def _cursor(public_id: str | None, known: Mapping[str, object]) -> int | None:
+    """Where a page goes on; an event of something else counts for none."""
+    if not public_id or not public_id.isalnum():
+        return None
+    row = db.session.execute(
+        select(AuditEvent.id, AuditEvent.subject).where(AuditEvent.public_id == public_id)
+    ).one_or_none()
+    return row.id if row is not None and row.subject in known else None
+
+
+def _found(
+    subjects: Sequence[str], beyond: tuple[ColumnElement[bool], ...], *, most: int, backwards: bool
+) -> list[AuditEvent]:
+    """The first so many events of these connections, each looked for by its own index entry."""
+    order = AuditEvent.id.asc() if backwards else AuditEvent.id.desc()
+    found: list[AuditEvent] = []
+    for some in _chunks(subjects):
+        ways = [
+            select(AuditEvent.id)
+            .where(AuditEvent.subject == each, AuditEvent.type.in_(tuple(ACTS)), *beyond)
+            .order_by(order)
+            .limit(most)
+            .subquery()
+            for each in some
+        ]
+        ids = union_all(*(select(way.c.id) for way in ways))
+        found += db.session.scalars(select(AuditEvent).where(AuditEvent.id.in_(ids)).order_by(order).limit(most))
+    return sorted(found, key=lambda row: row.id, reverse=not backwards)[:most]
+
+
+def _chunks(subjects: Sequence[str]) -> Iterator[Sequence[str]]:
+    left = iter(subjects)
+    while some := list(islice(left, CHUNK)):
+        yield some
+
+
+# ── In words ─────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the trail says of an event, and what is known around it."""
+
+    row: AuditEvent
+    connection: Row[str, str, str]
+    visitor: Visitor
+    workflows: Mapping[str, str]
+
+    @property
+    def app(self) -> str:
+        """The app's name."""
+        return scopes.app_of(self.connection).name
+
+    @property
+    def by(self) -> str:
+        """Who did it, as far as a client is told: no address of staff."""
+        kind, name = self.row.actor_kind, self.row.actor
+        if kind == "client":
+            return _("by you") if name == self.visitor.email else _("by %(who)s", who=name)
+        if kind == "staff":
+            return _("by %(who)s", who=self.visitor.agency.name)
+        return "" if kind in ("system", "anonymous") else _("by the API key “%(name)s”", name=name)
+
+    def text(self, name: str) -> str:
+        """What the trail has under a name, if that is text."""
+        value = self.row.data.get(name)
+        return value if isinstance(value, str) else ""
+
+
+def _workflows(rows: Sequence[AuditEvent]) -> Mapping[str, str]:
+    """The names of the workflows that are told of, by their ids."""
+    ids = {row.data["workflow"] for row in rows if isinstance(row.data.get("workflow"), str)}
+    if not ids:
+        return {}
+    found = db.session.execute(select(Workflow.public_id, Workflow.name).where(Workflow.public_id.in_(ids)))
+    return {row.public_id: row.name for row in found}
+
+
+def _event(told: _Told) -> Event:
+    act, how = ACTS[told.row.type](told)
+    return Event(told.row.at, told.connection.name, act, how)
+
+
+def _used(told: _Told) -> tuple[str, str]:
+    name = told.workflows.get(told.text("workflow"))
+    workflow = _("by the workflow %(name)s", name=name) if name else ""
+    return _("used"), ", ".join(filter(None, (workflow, told.by)))
+
+
+def _refreshed(told: _Told) -> tuple[str, str]:
+    return _("refreshed"), told.by or _("automatically, ahead of expiry")
+
+
+def _failed(told: _Told) -> tuple[str, str]:
+    return _("failed"), causes.words(told.text("cause") or None, told.app)
+
+
+def _not_refreshed(told: _Told) -> tuple[str, str]:
+    return _("could not be refreshed"), causes.words(told.text("cause") or None, told.app)
+
+
+def _renamed(told: _Told) -> tuple[str, str]:
+    before = told.text("before")
+    return _("renamed"), ", ".join(filter(None, (told.by, _("before: %(name)s", name=before) if before else "")))
+
+
+ACTS: dict[str, Callable[[_Told], tuple[str, str]]] = {
+    "connection.created": lambda told: (_("connected"), told.by),
+    "connection.updated": lambda told: (_("connected again"), told.by),
+    "connection.used": _used,
+    "connection.refreshed": _refreshed,
+    "connection.refresh_failed": _not_refreshed,
+    "connection.broken": _failed,
+    "connection.mended": lambda told: (_("works again"), told.by),
+    "connection.revoked": lambda told: (_("revoked"), told.by),
+    "connection.renamed": _renamed,
+    "connection.reauthorize_asked": lambda told: (_("to be approved anew"), told.by),
+}

@@ -1,0 +1,49 @@
+"""`/portal/connections/workflows/<workflow>`: what one workflow asks of who is signed in, on the same cards as the branded page."""
+
+from typing import Any
+
+from flask import g, render_template, request
+from flask.typing import ResponseReturnValue
+
+from app import clock
+from app.services import intake, portal_requests
+from app.services.intake import Card
+from app.web.cards import FRAGMENT, CardPage, add_card_acts
+from app.web.htmx import fragment
+from app.web.portal import bp
+
+ADDRESS = "/connections/workflows/<workflow_id>"
+
+
+@bp.before_request
+def find_intake() -> None:
+    """Find what the workflow of the address asks of the visitor."""
+    workflow_id = (request.view_args or {}).get("workflow_id")
+    if workflow_id is not None:
+        g.intake = portal_requests.intake_for(g.visitor, workflow_id, at=clock.now())
+
+
+def _cards() -> list[Card]:
+    return intake.cards(g.intake.bundle, workflow=g.intake.bundle.workflow_id)
+
+
+def _around() -> dict[str, Any]:
+    return {"is_unblocked": portal_requests.is_unblocked(g.intake.bundle.workflow_id)}
+
+
+PAGE = CardPage(".show_workflow", ".show_workflow_apps", "portal/workflows/show.html", _around, _cards)
+
+
+@bp.get(ADDRESS)
+def show_workflow(workflow_id: str) -> ResponseReturnValue:
+    del workflow_id
+    return render_template(PAGE.template, **PAGE.shown())
+
+
+@bp.get(f"{ADDRESS}/apps")
+def show_workflow_apps(workflow_id: str) -> ResponseReturnValue:
+    del workflow_id
+    return fragment(FRAGMENT, **PAGE.shown())
+
+
+add_card_acts(bp, ADDRESS, PAGE)
