@@ -295,12 +295,13 @@ def test_the_page_takes_as_many_statements_for_many_apps(dana, page, app, worksp
         for slot in larger.slots:
             slot.source = Source.CLIENT
     factories.make_sent(larger, owner, recipient=DANA)
+    larger_page = f"/portal/connections/workflows/{larger.public_id}"
     dana.get(page)
 
     with app.app_context(), counted() as few:
         dana.web.get(page)
     with app.app_context(), counted() as many:
-        answer = dana.web.get(f"/portal/connections/workflows/{larger.public_id}")
+        answer = dana.web.get(larger_page)
 
     assert answer.text.count("Awaiting authorisation") == 6
     assert len(many) == len(few) <= 6
