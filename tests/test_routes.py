@@ -19,7 +19,7 @@ PUBLIC = {
     *("brand.show_sheet", "brand.show_logo"),
     *("panel.sign_in", "panel.submit_sign_in"),
     *("setup.start", "setup.show_set_up", "setup.create_agency", "setup.send_test_mail"),
-    *("portal.login", "portal.sign_in", "portal.show_connections", "portal.show_workflow"),
+    *("portal.login", "portal.sign_in"),
     "client.open_link",
 }
 MANAGERS = {
@@ -91,8 +91,9 @@ def send(scenery, browser, route, path, **data):
 
 
 def is_refused(route, answer) -> bool:
-    if route.surface == "panel":
-        return answer.status_code == 303 and "/panel/sign-in" in answer.headers["Location"]
+    doors = {"panel": "/panel/sign-in", "portal": "/portal/login"}
+    if route.surface in doors:
+        return answer.status_code == 303 and doors[route.surface] in answer.headers["Location"]
     return answer.status_code == 404 and "This link can't be opened" in answer.text
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, select, union_all
 
 from app.extensions import db
 from app.i18n import _
-from app.models import AuditEvent, Connection, Workflow
+from app.models import AuditEvent, Connection, Revocation, Workflow
 from app.services import causes, paging, portal_connections, scopes
 from app.services.paging import Page
 from app.services.portal_sessions import Visitor
@@ -163,6 +163,20 @@ def _renamed(told: _Told) -> tuple[str, str]:
     return _("renamed"), ", ".join(filter(None, (told.by, _("before: %(name)s", name=before) if before else "")))
 
 
+def _discarded(told: _Told) -> tuple[str, str]:
+    if told.text("outcome") == Revocation.CONFIRMED:
+        return _("revoked at %(app)s", app=told.app), _("and deleted here")
+    because = {
+        Revocation.UNSUPPORTED.value: _("%(app)s offers no revocation", app=told.app),
+        Revocation.KEPT_FOR_SIBLING.value: _(
+            "%(app)s was not asked to revoke it, since that would end another connection of the same account",
+            app=told.app,
+        ),
+    }
+    unconfirmed = _("%(app)s did not confirm that it is revoked there", app=told.app)
+    return _("deleted here"), because.get(told.text("outcome"), unconfirmed)
+
+
 ACTS: dict[str, Callable[[_Told], tuple[str, str]]] = {
     "connection.created": lambda told: (_("connected"), told.by),
     "connection.updated": lambda told: (_("connected again"), told.by),
@@ -172,6 +186,6 @@ ACTS: dict[str, Callable[[_Told], tuple[str, str]]] = {
     "connection.broken": _failed,
     "connection.mended": lambda told: (_("works again"), told.by),
     "connection.revoked": lambda told: (_("revoked"), told.by),
+    "connection.discarded": _discarded,
     "connection.renamed": _renamed,
-    "connection.reauthorize_asked": lambda told: (_("to be approved anew"), told.by),
 }

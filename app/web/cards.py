@@ -125,7 +125,8 @@ def use_account(request_id: str) -> None:
 
 def keep_account(request_id: str) -> None:
     """“Use this account anyway”."""
-    right_account.use(g.intake, request_id, session_hash=current_session().id_hash)
+    asked = connection_requests.in_bundle(g.intake.bundle, request_id)
+    right_account.use(g.intake, asked.public_id, session_hash=current_session().id_hash)
 
 
 SAYS_CONFLICT = (use_account, keep_account)  # of the others the card says by itself how things stand

@@ -6,10 +6,9 @@ from flask import g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app import clock
-from app.errors import Conflict, ProviderFailed, Refused
 from app.i18n import _
 from app.models import Revocation
-from app.services import activity, connections, credentials, portal_connections, portal_requests, renewals, revocations
+from app.services import activity, connections, portal_connections, portal_requests, renewals, revocations
 from app.services.audit import Actor
 from app.services.portal_connections import Held
 from app.web import cards
@@ -48,17 +47,6 @@ def show_activity() -> ResponseReturnValue:
     return render_template("portal/activity/index.html", activity=page)
 
 
-@bp.post("/connections/<connection_id>/refresh")
-def refresh_connection(connection_id: str) -> ResponseReturnValue:
-    held = portal_connections.get(g.visitor, connection_id)
-    name = held.connection.name
-    try:
-        toast(_("%(name)s is refreshed", name=name), credentials.refresh_now(held.connection, by=_visitor()))
-    except (Conflict, ProviderFailed, Refused) as error:
-        toast(_("%(name)s was not refreshed", name=name), str(error), kind="error")
-    return _back(held)
-
-
 @bp.post("/connections/<connection_id>/reconnect")
 def reconnect(connection_id: str) -> ResponseReturnValue:
     held = portal_connections.get(g.visitor, connection_id)
@@ -76,17 +64,17 @@ def edit_name(connection_id: str) -> ResponseReturnValue:
 def rename_connection(connection_id: str) -> ResponseReturnValue:
     held = portal_connections.get(g.visitor, connection_id)
     form = NameForm()
-    if not form.does(lambda: connections.rename(held.connection, form.name.data, by=_visitor())):
+    if not form.does(lambda: connections.rename(held.connection, form.name.data, by=visiting())):
         return render_template("portal/connections/rename.html", held=held, form=form), form.status
     toast(_("Renamed to %(name)s", name=held.connection.name))
-    return _back(held)
+    return back_to_row(held)
 
 
 @bp.get("/connections/<connection_id>/revoke")
 def confirm_revocation(connection_id: str) -> ResponseReturnValue:
     held = portal_connections.get(g.visitor, connection_id)
     if held.is_revoked:
-        return _back(held)
+        return back_to_row(held)
     asks_provider = revocations.standing_of(held.connection) is Revocation.PENDING
     return render_template("portal/connections/revoke.html", held=held, asks_provider=asks_provider)
 
@@ -94,17 +82,17 @@ def confirm_revocation(connection_id: str) -> ResponseReturnValue:
 @bp.post("/connections/<connection_id>/revoke")
 def revoke_connection(connection_id: str) -> ResponseReturnValue:
     held = portal_connections.get(g.visitor, connection_id)
-    revocations.revoke(held.connection, by=_visitor())
+    revocations.revoke(held.connection, by=visiting())
     said = revocations.words(held.connection)
     toast(_("%(name)s is revoked", name=held.connection.name), said.text if said else "")
-    return _back(held)
+    return back_to_row(held)
 
 
-def _visitor() -> Actor:
+def visiting() -> Actor:
     return Actor.client(g.visitor.email)
 
 
-def _back(held: Held) -> ResponseReturnValue:
+def back_to_row(held: Held) -> ResponseReturnValue:
     """To the list as it is now, at the connection's row."""
     if is_htmx():
         return redirect(url_for(".show_list", **_place("after", "before")), 303)
