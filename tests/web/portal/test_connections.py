@@ -45,7 +45,7 @@ def visitor(app, email, workspace) -> Visitor:
 
 def words(html: str) -> str:
     """What a page says, without tags."""
-    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    return " ".join(re.sub(r"<[^>]+>", " ", html.replace("<wbr>", "")).split())
 
 
 def row(html: str, connection: Connection) -> str:
