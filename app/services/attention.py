@@ -19,14 +19,24 @@ from app.models import (
     ConnectionRequest,
     Health,
     Notice,
-    Slot,
     Status,
     Workflow,
     Workspace,
 )
-from app.services import badges, connections, deliveries, paging, scopes, sending
+from app.services import (
+    badges,
+    connection_views,
+    connections,
+    deliveries,
+    forecasts,
+    mending_requests,
+    paging,
+    scopes,
+    sending,
+)
 from app.services.badges import Badge
 from app.services.deliveries import Delivery
+from app.services.forecasts import Ending
 from app.services.paging import Page
 
 FEW = 5  # of each kind on the home page
@@ -41,6 +51,13 @@ class Broken:
     workspace: Workspace | None
     reason: str
     workflows: Sequence[Workflow]
+    asked: ConnectionRequest | None = None
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether its owner is a client who can be asked to mend it, and is not yet."""
+        is_asked = self.asked is not None and self.asked.status.live
+        return self.connection.is_clients and bool(self.workflows) and not is_asked
 
     @property
     def paused(self) -> str:
@@ -82,11 +99,12 @@ class Counts:
     broken: int
     stuck: int
     undelivered: int
+    ending: int = 0
 
     @property
     def total(self) -> int:
         """How many things there are in all."""
-        return self.broken + self.stuck + self.undelivered
+        return self.broken + self.stuck + self.undelivered + self.ending
 
 
 @dataclass(frozen=True)
@@ -96,16 +114,50 @@ class Attention:
     broken: Sequence[Broken]
     stuck: Sequence[Stuck]
     undelivered: Sequence[Undelivered]
+    ending: Sequence[Ending] = ()
+
+
+@dataclass(frozen=True)
+class Named:
+    """A connection by what a link to it says; no place means the agency's account."""
+
+    public_id: str
+    app: App
+    place: str | None
+
+
+@dataclass(frozen=True)
+class Banner:
+    """How many connections need to be reauthorized, and the first few of them."""
+
+    count: int
+    first: Sequence[Named]
+
+
+def banner(agency: Agency, known: Counts) -> Banner | None:
+    """What to say of them on every page; one statement, and none where the counts say that there is nothing."""
+    if not known.broken:
+        return None
+    rows = db.session.execute(
+        _broken(agency)
+        .outerjoin(Workspace, Workspace.id == Connection.workspace_id)
+        .with_only_columns(Connection.public_id, Connection.app_key, Workspace.name)
+        .order_by(Connection.updated_at.desc(), Connection.id.desc())
+        .limit(FEW)
+    )
+    return Banner(known.broken, [Named(row.public_id, scopes.app_of(row), row.name) for row in rows])
 
 
 def counts(agency: Agency) -> Counts:
     """How many things need attention, in one statement that reads no row of them."""
     broken = _broken(agency).with_only_columns(func.count(Connection.id)).scalar_subquery()
-    ways = _stuck_ways(agency, at=clock.now())
+    at = clock.now()
+    ways = _stuck_ways(agency, at=at)
+    ending = forecasts.ending(agency, at=at).with_only_columns(func.count(Connection.id)).scalar_subquery()
     stuck = [way.with_only_columns(func.count(ConnectionRequest.id)).scalar_subquery() for way in ways]
     undelivered = _undelivered(agency).with_only_columns(func.count(Bundle.id)).scalar_subquery()
-    row = db.session.execute(select(broken, undelivered, *stuck)).one()
-    return Counts(row[0], sum(row[2:]), row[1])
+    row = db.session.execute(select(broken, undelivered, ending, *stuck)).one()
+    return Counts(row[0], sum(row[3:]), row[1], row[2])
 
 
 def first_few(agency: Agency, known: Counts) -> Attention:
@@ -117,6 +169,7 @@ def first_few(agency: Agency, known: Counts) -> Attention:
         if known.stuck
         else [],
         _mails(paging.page(_undelivered(agency), Bundle.sent_at, size=FEW).items) if known.undelivered else [],
+        forecasts.page(agency, at=at, size=FEW).items if known.ending else [],
     )
 
 
@@ -210,16 +263,8 @@ def _stuck_row(asked: ConnectionRequest, *, at: datetime) -> Stuck:
 
 
 def _brokens(rows: Sequence[Connection]) -> list[Broken]:
-    using = db.session.execute(
-        select(Slot.connection_id, Workflow)
-        .join(Workflow, Workflow.id == Slot.workflow_id)
-        .where(Slot.connection_id.in_([each.id for each in rows]), Workflow.archived_at.is_(None))
-        .order_by(Workflow.name)
-        .options(joinedload(Workflow.workspace))
-    )
-    workflows: dict[int | None, dict[int, Workflow]] = defaultdict(dict)
-    for connection_id, workflow in using:
-        workflows[connection_id][workflow.id] = workflow
+    workflows = connection_views.workflows_using([each.id for each in rows])
+    asked = mending_requests.standing([each.id for each in rows])
     homes = {each.workspace_id for each in rows if each.workspace_id}
     places = {each.id: each for each in db.session.scalars(select(Workspace).where(Workspace.id.in_(homes)))}
     return [
@@ -228,7 +273,8 @@ def _brokens(rows: Sequence[Connection]) -> list[Broken]:
             scopes.app_of(each),
             places.get(each.workspace_id or 0),
             connections.why_broken(each),
-            list(workflows[each.id].values()),
+            workflows.get(each.id, ()),
+            asked.get(each.id),
         )
         for each in rows
     ]

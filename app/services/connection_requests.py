@@ -242,30 +242,7 @@ def mended(connection: Connection | Kept, *, besides: int | None = None, by: Act
 
     Within a transaction that holds the workspace's lock.
     """
-    for asked in _asking_to_mend(connection, besides=besides):
-        if asked.status is Status.QUEUED:
-            withdraw(asked, by=by, at=at)
-        else:
-            fulfil(asked, connection, generation=asked.generation, at=at, by=by)
-
-
-def revoke_for(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
-    """Mark the fulfilled requests behind a connection as revoked with it, and withdraw what asks to mend it."""
-    with transaction() as session:
-        if connection.workspace_id is not None:
-            bundles.lock(connection.workspace_id)
-        behind = select(ConnectionRequest).where(
-            ConnectionRequest.connection_id == connection.id, ConnectionRequest.status == Status.FULFILLED
-        )
-        for asked in session.scalars(behind).all():
-            if moved(asked, to=Status.REVOKED):
-                audit.record("request.revoked", asked, by=by, at=at, app=asked.app_key)
-        for asked in _asking_to_mend(connection):
-            withdraw(asked, by=by, at=at)
-
-
-def _asking_to_mend(connection: Connection | Kept, *, besides: int | None = None) -> Sequence[ConnectionRequest]:
-    return db.session.scalars(
+    asking = db.session.scalars(
         select(ConnectionRequest).where(
             ConnectionRequest.connection_id == connection.id,
             ConnectionRequest.kind == Kind.REAUTHORIZE,
@@ -273,6 +250,22 @@ def _asking_to_mend(connection: Connection | Kept, *, besides: int | None = None
             ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING, Status.DECLINED]),
         )
     ).all()
+    for asked in asking:
+        if asked.status is Status.QUEUED:
+            withdraw(asked, by=by, at=at)
+        else:
+            fulfil(asked, connection, generation=asked.generation, at=at, by=by)
+
+
+def revoke_for(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
+    """Mark the fulfilled requests behind a connection as revoked with it."""
+    with transaction() as session:
+        behind = select(ConnectionRequest).where(
+            ConnectionRequest.connection_id == connection.id, ConnectionRequest.status == Status.FULFILLED
+        )
+        for asked in session.scalars(behind).all():
+            if moved(asked, to=Status.REVOKED):
+                audit.record("request.revoked", asked, by=by, at=at, app=asked.app_key)
 
 
 def live_for(slot: Slot) -> ConnectionRequest | None:

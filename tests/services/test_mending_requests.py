@@ -17,6 +17,7 @@ from app.services import (
     node_views,
     nodes,
     outgoing,
+    revocations,
     scopes,
     sending,
     workflows,
@@ -274,8 +275,7 @@ def test_a_revoked_connection_is_not_asked_for_any_more(agency, workflow, held, 
     asked = ask(held, owner, workflow=workflow)
     sending.send(workflow, by=owner)
 
-    with transaction():
-        connection_requests.revoke_for(held, by=owner, at=app_clock.now())
+    revocations.revoke(held, by=owner)
 
     db.session.refresh(asked)
     assert asked.status is Status.CANCELLED

@@ -42,6 +42,12 @@ class NameForm(PanelForm):
     name = Text(_l("Name"), [NAME], render_kw={"autocomplete": "off"})
 
 
+class ConfirmForm(PanelForm):
+    """A yes to what was asked."""
+
+    confirmed = BooleanField()
+
+
 class MemberForm(PanelForm):
     name = Text(_l("Name"), [NAME], render_kw={"autocomplete": "off"})
     email = Text(_l("E-mail address"), [ADDRESS], render_kw={"type": "email", "autocomplete": "off"})

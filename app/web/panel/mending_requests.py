@@ -40,7 +40,7 @@ def queue_mending(
         title = _("%(app)s is in the queue", app=scopes.app_of(asked).name)
         toast(title, _("No email is sent until you send it."), kind="queued")
         return current(workflow or asked.workflow)
-    return current(workflow) if workflow else go(url_for("panel.show_home"))
+    return current(workflow) if workflow else go(url_for("panel.show_connection", connection_id=connection_id))
 
 
 def _queue(connection: Connection, workflow: Workflow | None, form: MendingForm) -> ConnectionRequest:

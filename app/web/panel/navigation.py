@@ -6,8 +6,10 @@ from flask import g, request, url_for
 
 from app.i18n import _
 from app.services import attention
-from app.services.attention import Counts
+from app.services.attention import Banner, Counts
 from app.web.htmx import is_htmx
+
+LISTING_BROKEN = frozenset({"panel.show_home", "panel.show_broken"})
 
 
 def start_url() -> str:
@@ -23,11 +25,23 @@ def around_page() -> dict[str, Any]:
         "panel_nav": [*_items(_work(), None), *_items(_agency(), "agency")],
         "panel_foot": {"name": g.staff.name, "url": url_for("panel.show_account")},
         "sign_out_url": url_for("panel.sign_out"),
+        "banner": _banner(),
     }
 
 
+def _banner() -> Banner | None:
+    """Which connections need to be reauthorized; not where the page lists them itself, or is no page."""
+    if is_htmx() or request.endpoint in LISTING_BROKEN:
+        return None
+    return attention.banner(g.agency, needing_attention())
+
+
 def _work() -> list[tuple[str, str]]:
-    return [("panel.show_home", _("Home")), ("panel.show_workspaces", _("Workspaces"))]
+    return [
+        ("panel.show_home", _("Home")),
+        ("panel.show_workspaces", _("Workspaces")),
+        ("panel.show_connections", _("Connections")),
+    ]
 
 
 def _agency() -> list[tuple[str, str]]:

@@ -1,0 +1,194 @@
+"""Connections as the panel lists and shows them: whose each is, how it stands, where it is used, when it ends."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, false, func, or_, select
+from sqlalchemy.orm import joinedload
+
+from app.catalog.schema import App
+from app.extensions import db
+from app.models import Agency, Connection, ConnectionRequest, Health, Slot, Workflow, Workspace
+from app.services import badges, connections, forecasts, mending_requests, paging, revocations, scopes
+from app.services.badges import Badge
+from app.services.paging import Page
+from app.services.revocations import Words
+from app.services.scopes import Permission
+
+AGENCY, CLIENTS, ENDING = "agency", "clients", "ending"
+MOST_OFFERED = 500
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What of the list is wanted; what is empty narrows nothing, and what is unknown finds nothing.
+
+    `workspace` is an id, or “agency” for those of its account; `status` a health, or “ending”; `owner` “agency”,
+    “clients” or an address.
+    """
+
+    search: str = ""
+    workspace: str = ""
+    app: str = ""
+    status: str = ""
+    owner: str = ""
+
+    def __bool__(self) -> bool:
+        return any(asdict(self).values())
+
+
+@dataclass(frozen=True)
+class ConnectionView:
+    """One connection with what is around it."""
+
+    connection: Connection
+    app: App
+    workspace: Workspace | None
+    badge: Badge
+    cause: str
+    words: Words | None
+    workflows: Sequence[Workflow]
+    ends_at: datetime | None
+    asked: ConnectionRequest | None
+    asked_badge: Badge | None
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether its owner is asked to approve it anew."""
+        return self.asked is not None and self.asked.status.live
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether its owner can be asked to: a client, of something that a workflow uses, and not asked yet."""
+        return self.connection.is_clients and bool(self.workflows) and not self.is_asked
+
+    @property
+    def needs_asking(self) -> bool:
+        """Whether that is called for: it broke, or ends soon."""
+        return self.may_ask and (self.connection.health is Health.ERROR or self.ends_at is not None)
+
+    @property
+    def permissions(self) -> list[Permission]:
+        """What was granted, in the catalog's order."""
+        granted = self.app.ordered(self.connection.scopes)
+        return [Permission(scope, self.app.scope_label(scope)) for scope in granted]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What there is to choose from in the filters."""
+
+    workspaces: Sequence[Workspace]
+    apps: Sequence[App]
+
+
+def page(
+    agency: Agency, filters: Filters, *, at: datetime, after: str | None = None, before: str | None = None
+) -> Page[ConnectionView]:
+    """One page of the agency's connections, those made last first; the same few statements however many."""
+    found = paging.page(_wanted(agency, filters, at=at), Connection.id, after=after, before=before)
+    return Page(_views(found.items, at=at), found.newer, found.older)
+
+
+def get(agency: Agency, public_id: str, *, at: datetime) -> ConnectionView:
+    """The agency's connection of that id; NotFound."""
+    return _views([connections.get(agency, public_id)], at=at)[0]
+
+
+def options(agency: Agency) -> Options:
+    """The workspaces in work, by name, and the apps of which there is a connection."""
+    workspaces = db.session.scalars(
+        select(Workspace)
+        .where(Workspace.agency_id == agency.id, Workspace.archived_at.is_(None))
+        .order_by(func.lower(Workspace.name), Workspace.id)
+        .limit(MOST_OFFERED)
+    ).all()
+    keys = db.session.execute(
+        select(Connection.app_key).where(Connection.agency_id == agency.id, Connection.deleted_at.is_(None)).distinct()
+    )
+    return Options(workspaces, sorted(map(scopes.app_of, keys), key=lambda app: app.name.casefold()))
+
+
+def _wanted(agency: Agency, filters: Filters, *, at: datetime) -> Select[Connection]:
+    found = select(Connection).where(Connection.agency_id == agency.id, Connection.deleted_at.is_(None))
+    if filters.workspace:
+        found = found.where(_in_workspace(agency, filters.workspace))
+    if filters.app:
+        found = found.where(Connection.app_key == filters.app)
+    if filters.status:
+        found = found.where(_of_status(filters.status, at=at))
+    if filters.owner:
+        found = found.where(_owned_by(filters.owner))
+    if filters.search:
+        places = (Connection.name, Connection.account, Connection.owner_email)
+        found = found.where(or_(*(place.icontains(filters.search, autoescape=True) for place in places)))
+    return found
+
+
+def _in_workspace(agency: Agency, public_id: str) -> ColumnElement[bool]:
+    if public_id == AGENCY:
+        return Connection.workspace_id.is_(None)
+    its_id = select(Workspace.id).where(Workspace.agency_id == agency.id, Workspace.public_id == public_id)
+    return Connection.workspace_id == its_id.scalar_subquery()
+
+
+def _of_status(status: str, *, at: datetime) -> ColumnElement[bool]:
+    if status == ENDING:
+        return forecasts.ends_soon(at)
+    return Connection.health == Health(status) if status in set(Health) else false()
+
+
+def _owned_by(owner: str) -> ColumnElement[bool]:
+    if owner in (AGENCY, CLIENTS):
+        return Connection.owner_email.is_(None) if owner == AGENCY else Connection.owner_email.is_not(None)
+    return Connection.owner_email == owner.lower()
+
+
+def _views(rows: Sequence[Connection], *, at: datetime) -> list[ConnectionView]:
+    homes = {each.workspace_id for each in rows if each.workspace_id}
+    places = {each.id: each for each in db.session.scalars(select(Workspace).where(Workspace.id.in_(homes)))}
+    using = workflows_using([each.id for each in rows])
+    asked = mending_requests.standing([each.id for each in rows])
+    return [
+        _view(each, places.get(each.workspace_id or 0), using.get(each.id, ()), asked.get(each.id), at=at)
+        for each in rows
+    ]
+
+
+def _view(
+    connection: Connection,
+    workspace: Workspace | None,
+    workflows: Sequence[Workflow],
+    asked: ConnectionRequest | None,
+    *,
+    at: datetime,
+) -> ConnectionView:
+    return ConnectionView(
+        connection,
+        scopes.app_of(connection),
+        workspace,
+        badges.of_health(connection),
+        connections.why_broken(connection) if connection.health is Health.ERROR else "",
+        revocations.words(connection),
+        workflows,
+        forecasts.end_of(connection, at=at),
+        asked,
+        badges.of_request(asked, at=at) if asked else None,
+    )
+
+
+def workflows_using(connection_ids: Sequence[int]) -> dict[int, list[Workflow]]:
+    """The workflows in work that use each of these, by its id, each once and by name; one query."""
+    rows = db.session.execute(
+        select(Slot.connection_id, Workflow)
+        .join(Workflow, Workflow.id == Slot.workflow_id)
+        .where(Slot.connection_id.in_(connection_ids), Workflow.archived_at.is_(None))
+        .order_by(Workflow.name, Workflow.id)
+        .options(joinedload(Workflow.workspace))
+    )
+    found: dict[int, dict[int, Workflow]] = defaultdict(dict)
+    for connection_id, workflow in rows:
+        found[connection_id or 0][workflow.id] = workflow
+    return {key: list(each.values()) for key, each in found.items()}
