@@ -10,7 +10,7 @@ from app import clock, runtime
 from app.database import transaction
 from app.extensions import db
 from app.models import Agency, ConnectionRequest, OutboxItem, OutboxState, Recipient, Staff, Workflow, Workspace
-from app.services import connection_requests, nodes, passwords, staff, workflows, workspaces
+from app.services import connection_requests, connections, nodes, passwords, staff, workflows, workspaces
 from tests import factories
 from tests.support.scenery import Side
 
@@ -78,6 +78,12 @@ def _held(scene: Scene, app_key: str, **changes: str) -> str:
     return factories.make_connection(scene.workspace, app_key, scopes=scopes, name="Theirs", **changes).public_id
 
 
+def _used(scene: Scene) -> None:
+    held = connections.get(scene.agency, scene.side.names["connection_id"])
+    with transaction():
+        scene.workflow.slots[0].connection_id = held.id
+
+
 def _sharing_node(scene: Scene) -> Names:
     node = nodes.add(scene.workflow, app_key="slack", action_key="find_user", by=scene.owner)
     return {"node_id": node.public_id}
@@ -120,6 +126,10 @@ CASES: dict[str, Case] = {
     "client.use_account": Case(who=CLIENT, first=_offer),
     "panel.set_source": Case({"source": "agency", "confirmed": "y"}),
     "panel.use_account": Case({"confirmed": "y"}, first=_account),
+    "panel.queue_mending": Case({"broken": "y"}, first=_used),
+    "panel.rename_connection": Case({"name": "Reception"}),
+    "panel.revoke_connection": Case(first=_used),
+    "panel.delete_connection": Case({"confirmed": "y"}, first=_used),
     "panel.add_member": Case({"name": "Sam Cole", "email": "sam@cobalt-it.example"}),
     "panel.remove_member": Case(),
     "panel.queue_request": Case({"recipient": "sam@cobalt-it.example"}, first=_slot_unasked),

@@ -121,7 +121,8 @@ def test_a_broken_connection_has_its_banner(maya, workspace, workflow, owner):
     assert words(one(page(answer), "#broken")) == "A connection needs to be reauthorized"
     [row] = rows(answer, "broken")
     assert row.startswith("Reconnection needed Slack at Harbor Dental Access was removed or ran out in Slack.")
-    assert one(page(answer), ".gh-row a.gh-plain-link")["href"].endswith(workflow.public_id)
+    held = workflow.slots[0].connection
+    assert one(page(answer), ".gh-row a.gh-plain-link")["href"] == f"/panel/connections/{held.public_id}"
 
     workflow_is_live(workflow)
     assert "New patient intake is paused." in rows(maya.get("/panel/"), "broken")[0]

@@ -6,7 +6,7 @@ from app.web.panel import navigation
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import page
 
-ALL = ["Home", "Workspaces", "Apps", "Branding", "People"]
+ALL = ["Home", "Workspaces", "Connections", "Apps", "Branding", "People"]
 
 
 def items(answer):
@@ -19,7 +19,7 @@ def labels(listed):
 
 def test_around_page_lists_what_one_may_open(maya, tom):
     assert labels(items(maya.get("/panel/workspaces"))) == ALL
-    assert labels(items(tom.get("/panel/workspaces"))) == ALL[:3]
+    assert labels(items(tom.get("/panel/workspaces"))) == ALL[:4]
 
 
 def test_around_page_marks_where_one_is(maya):

@@ -321,7 +321,8 @@ def test_a_clients_connection(maya, url, workspace, slot, owner, changes, word, 
 
     assert badge(answer) == word
     assert line in words(node(answer))
-    assert bool(node(answer).select(f"#ask-{slot.public_id}")) is (word != "Connected")
+    assert bool(node(answer).select(f"#ask-{slot.public_id}")) is (word == "Revoked")
+    assert bool(node(answer).select(f"#mend-{slot.public_id}")) is (word == "Reconnection needed")
 
 
 def fill(slot, connection):
