@@ -14,9 +14,19 @@ import httpx2
 from app.egress.addresses import Network, check_url, checked
 from app.egress.errors import EgressError, EgressFailed, EgressRefused
 from app.egress.responses import Response, parse_json
-from app.egress.transport import Exchanges, GuardedTransport, Resolver, system_resolver
+from app.egress.transport import Exchanges, GuardedTransport, Resolver, behind, system_resolver
 
-__all__ = ["Egress", "EgressError", "EgressFailed", "EgressRefused", "Response", "current", "install", "parse_json"]
+__all__ = [
+    "Egress",
+    "EgressError",
+    "EgressFailed",
+    "EgressRefused",
+    "Response",
+    "behind",
+    "current",
+    "install",
+    "parse_json",
+]
 
 DEADLINE = 10.0
 

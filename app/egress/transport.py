@@ -25,6 +25,7 @@ from app.egress.responses import Response
 
 MAX_BODY = 1024 * 1024
 MAX_DEADLINE = 30.0
+BEHIND = 40  # exchanges with one host that nobody waits for
 _ATTEMPTS = 4
 _PIECE = 16384  # bytes that may take all the time that is left
 _OURS = {"User-Agent": "Gatehouse", "Accept-Encoding": "gzip"}
@@ -55,6 +56,17 @@ class _Exchange:
 
 
 _exchange: ContextVar[_Exchange] = ContextVar("egress_exchange")
+_is_behind: ContextVar[bool] = ContextVar("egress_behind", default=False)
+
+
+@contextmanager
+def behind() -> Generator[None]:
+    """Have this thread's exchanges be those that nobody waits for: they take no place from those of people."""
+    mark = _is_behind.set(True)
+    try:
+        yield
+    finally:
+        _is_behind.reset(mark)
 
 
 def system_resolver(host: str, port: int) -> Sequence[str]:
@@ -79,7 +91,7 @@ class GuardedTransport:
 
     def __init__(self, allow: tuple[Network, ...], resolver: Resolver, tls: ssl.SSLContext) -> None:
         self._connections = Connections(tls, _Backend(allow, resolver))
-        self._doors = Doors()
+        self._doors, self._behind = Doors(), Doors(BEHIND)
 
     def exchange(self, asked: Asked, deadline: float) -> Response:
         """Send what is asked and read the whole answer within `deadline` seconds, connecting included."""
@@ -88,7 +100,8 @@ class GuardedTransport:
         check_url(asked.url)
         mark = _exchange.set(_Exchange(until=time.monotonic() + deadline, plain=asked.url.scheme == "http"))
         try:
-            with self._doors.through(asked.url.netloc.decode("ascii")), _own_errors():
+            doors = self._behind if _is_behind.get() else self._doors
+            with doors.through(asked.url.netloc.decode("ascii")), _own_errors():
                 return self._send(asked)
         finally:
             _exchange.reset(mark)

@@ -45,6 +45,8 @@ class OutboxItem(OwnedByAgency, Model):
 
 
 _OPEN = OutboxItem.state.in_([OutboxState.QUEUED, OutboxState.RETRY, OutboxState.CLAIMED, OutboxState.TRANSMITTING])
-Index("ix_outbox_due", OutboxItem.due_at, sqlite_where=_OPEN, postgresql_where=_OPEN)
+Index("ix_outbox_due", OutboxItem.kind, OutboxItem.due_at, sqlite_where=_OPEN, postgresql_where=_OPEN)
+_IN_HAND = OutboxItem.state.in_([OutboxState.CLAIMED, OutboxState.TRANSMITTING])
+Index("ix_outbox_in_hand", OutboxItem.leased_until, sqlite_where=_IN_HAND, postgresql_where=_IN_HAND)
 _STUCK = OutboxItem.state.in_([OutboxState.DEAD, OutboxState.HELD])
 Index("ix_outbox_stuck", OutboxItem.agency_id, sqlite_where=_STUCK, postgresql_where=_STUCK)

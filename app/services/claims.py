@@ -93,17 +93,20 @@ class Claimed:
     seen: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
-def is_due(kinds: Collection[str], *, at: datetime) -> bool:
+def is_due(kinds: Collection[str], *, at: datetime, ahead: bool = False) -> bool:
     """Whether `claim` would find anything: a cheap read, for those who ask every second."""
-    found = select(OutboxItem.id).where(_due(kinds, at)).order_by(OutboxItem.due_at).limit(1)
+    found = select(OutboxItem.id).where(_due(kinds, at, ahead=ahead)).order_by(OutboxItem.due_at).limit(1)
     return db.session.scalar(found) is not None
 
 
-def claim(kinds: Collection[str], *, at: datetime, limit: int = BATCH) -> list[Claimed]:
-    """Take rows that are due, those due longest first, each for one worker alone."""
+def claim(kinds: Collection[str], *, at: datetime, limit: int = BATCH, ahead: bool = False) -> list[Claimed]:
+    """Take rows that are due, those due longest first, each for one worker alone.
+
+    `ahead`: of kinds that are written for later, of which there may be very many that are not due.
+    """
     due = (
         select(OutboxItem.id)
-        .where(_due(kinds, at))
+        .where(_due(kinds, at, ahead=ahead))
         .order_by(OutboxItem.due_at, OutboxItem.id)
         .limit(min(limit, BATCH))
         .with_for_update(skip_locked=True)
@@ -128,11 +131,13 @@ def claimed(row: Any) -> Claimed:
     return Claimed(*columns, started=row.message_id is not None)
 
 
-def _due(kinds: Collection[str], at: datetime) -> ColumnElement[bool]:
+def _due(kinds: Collection[str], at: datetime, *, ahead: bool) -> ColumnElement[bool]:
+    waits = and_(OutboxItem.kind.in_(kinds), IS_OPEN, OutboxItem.state.in_(WAITING))
+    if ahead:
+        return and_(waits, OutboxItem.due_at <= at)
     # What nobody put off is due whatever this machine's clock says.
     fresh = and_(OutboxItem.attempts == 0, OutboxItem.error.is_(None), OutboxItem.due_at <= OutboxItem.created_at)
-    waits = and_(IS_OPEN, OutboxItem.state.in_(WAITING))
-    return and_(OutboxItem.kind.in_(kinds), waits, or_(OutboxItem.due_at <= at, fresh))
+    return and_(waits, or_(OutboxItem.due_at <= at, fresh))
 
 
 @cache

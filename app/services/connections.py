@@ -17,11 +17,11 @@ from app.extensions import db
 from app.i18n import _
 from app.models import Agency, Connection, Flow, Health, Staff
 from app.oauth import scopes as protocol
-from app.oauth.faults import Fault, OAuthError
+from app.oauth.faults import OAuthError
 from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.prepared import Prepared, Row
-from app.services import addresses, audit, lifetimes, members, scopes, secrets
+from app.services import addresses, audit, causes, lifetimes, members, refresh_plans, scopes, secrets
 from app.services.audit import Actor
 from app.services.secrets import Kept
 from app.tenancy import across_tenants
@@ -107,6 +107,8 @@ def store(flow: Row | Flow, asked: Row, app: App, grant: Grant, *, at: datetime)
     brought["name"] = _free_name(flow, asked, identity.label or app.name)
     kept = _new(flow, app, identity, grant.token, brought, at=at)
     # point: secret.kept
+    if grant.token.refresh_token:
+        refresh_plans.put(kept, 1, agency_id=flow.agency_id, expires_at=grant.token.expires_at, at=at)
     _record("connection.created", kept, flow, brought["scopes"], at=at)
     return kept
 
@@ -119,6 +121,7 @@ def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, a
     if lacking := protocol.missing(scopes.needed_of(connection), grant.scopes, app):
         raise Narrower(lacking)
     is_given_back = connection.health is Health.REVOKED  # so that nothing of what it had may be used again
+    was_broken = connection.health is Health.ERROR
     for name, value in (_brought(flow, app, grant, at=at) | _WHOLE).items():
         setattr(connection, name, value)
     connection.updated_at = at
@@ -126,9 +129,13 @@ def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, a
     # point: connection.written
     credential = _credential(grant.token, of=None if is_given_back else connection)
     connection.refreshable = credential["refresh_token"] is not None
-    secrets.keep(connection, credential, at=at)
+    version = secrets.keep(connection, credential, at=at).version
     # point: secret.renewed
+    if connection.refreshable:
+        refresh_plans.put(connection, version, agency_id=connection.agency_id, expires_at=connection.expires_at, at=at)
     _record("connection.updated", connection, flow, connection.scopes, at=at)
+    if was_broken:
+        _record("connection.mended", connection, flow, connection.scopes, at=at)
     return connection
 
 
@@ -277,19 +284,7 @@ def _key(name: str) -> str:
 
 def why_broken(connection: Connection) -> str:
     """The cause in plain words."""
-    app = scopes.app_of(connection).name
-    causes: dict[str, str] = {
-        Fault.DENIED: _("The owner said no in %(app)s.", app=app),
-        Fault.GRANT_ENDED: _("Access was removed or ran out in %(app)s.", app=app),
-        Fault.CREDENTIAL: _("%(app)s no longer accepts the access that was given.", app=app),
-        Fault.MISCONFIGURED: _("%(app)s no longer accepts the client that is set up for it.", app=app),
-        Fault.LIMITED: _("%(app)s was asked too often.", app=app),
-        Fault.UNAVAILABLE: _("%(app)s does not answer.", app=app),
-        Fault.GARBAGE: _("%(app)s gives answers that can't be understood.", app=app),
-        Fault.MISMATCH: _("%(app)s answers for another account than the one that was connected.", app=app),
-        Fault.ERROR: _("%(app)s refuses it and gives no reason.", app=app),
-    }
-    return causes.get(connection.health_reason or Fault.ERROR, causes[Fault.ERROR])
+    return causes.words(connection.health_reason, scopes.app_of(connection).name)
 
 
 def siblings(app_key: str, identity: Identity, *, oauth_client: str) -> Sequence[Connection]:

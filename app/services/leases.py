@@ -5,17 +5,19 @@ clock. What the clocks of the hosts say decides nothing, so they may jump, and d
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import bindparam, select, tuple_, update
 
 from app.database import transaction
 from app.extensions import db
 from app.models import OutboxItem, OutboxState
 from app.services.claims import AS_TOLD, COLUMNS, IN_HAND, LEASE, Claimed, Failed, claimed, state_after
-from app.services.outbox import BATCH, IS_OPEN
+from app.services.outbox import BATCH
+
+Held = TypeVar("Held", bound=Hashable)
 
 
 class Mark(NamedTuple):
@@ -24,6 +26,10 @@ class Mark(NamedTuple):
     id: int
     fence: int
     leased_until: datetime
+
+
+# Spelt as the index has it: there may be very many open rows that are in nobody's hands.
+_IS_IN_HAND = OutboxItem.state.in_(bindparam("in_hand", IN_HAND, expanding=True, literal_execute=True))
 
 
 def renew(items: Iterable[Claimed], *, at: datetime) -> None:
@@ -38,7 +44,7 @@ def in_hand() -> list[Mark]:
     """The rows that workers hold, those longest without a sign of life first."""
     rows = (
         select(OutboxItem.id, OutboxItem.fence, OutboxItem.leased_until)
-        .where(IS_OPEN, OutboxItem.state.in_(IN_HAND))
+        .where(_IS_IN_HAND)
         .order_by(OutboxItem.leased_until)
         .limit(BATCH)
     )
@@ -75,17 +81,17 @@ def release(mark: Mark, *, at: datetime, hold: bool = False) -> tuple[Claimed, O
         return claimed(row), state
 
 
-class Watch:
-    """One observer's memory of the rows in hand, and since when each has looked the same."""
+class Watch(Generic[Held]):
+    """One observer's memory of what is in hand, and since when each has looked the same."""
 
     def __init__(
         self, patience: float = LEASE.total_seconds(), *, steady: Callable[[], float] = time.monotonic
     ) -> None:
         self.patience = patience
         self._steady = steady
-        self._since: dict[Mark, float] = {}
+        self._since: dict[Held, float] = {}
 
-    def lapsed(self, marks: Iterable[Mark]) -> list[Mark]:
+    def lapsed(self, marks: Iterable[Held]) -> list[Held]:
         """Look at what is in hand now; returns what has shown no sign of life for the whole of our patience."""
         now = self._steady()
         self._since = {mark: self._since.get(mark, now) for mark in marks}

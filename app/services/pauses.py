@@ -2,6 +2,7 @@
 
 import math
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,7 +27,7 @@ def keep(client_key: str, seconds: int | None, *, at: datetime) -> None:
         session.execute(dialect.insert(Counter).values(values).on_conflict_do_nothing())
 
 
-def end_of(client_key: ColumnElement[str]) -> ColumnElement[int | None]:
+def end_of(client_key: Any) -> ColumnElement[int | None]:
     """When the last pause of a client ends, in minutes since 1970, as a part of the statement that finds the client."""
     return select(func.max(Counter.window)).where(Counter.key == _OF + client_key).scalar_subquery()
 

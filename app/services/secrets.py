@@ -7,7 +7,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import delete, insert
+from sqlalchemy import bindparam, delete, insert, update
 
 from app import runtime
 from app.database import new_public_id
@@ -15,7 +15,7 @@ from app.errors import Conflict
 from app.extensions import db
 from app.i18n import _
 from app.models import Connection, Health, Secret
-from app.prepared import Prepared
+from app.prepared import Prepared, Row
 from app.services import sealed
 from app.vault import Masked, Place, open_, seal
 
@@ -80,6 +80,31 @@ def keep_new(credential: Mapping[str, str | None], *, at: datetime, **values: An
     return Kept(made, connection_id, of.account)
 
 
+_RESEAL = Prepared(
+    update(Secret)
+    .where(Secret.id == bindparam("secret"), Secret.version == bindparam("was"))
+    .values(blob=bindparam("sealed"), version=bindparam("becomes"), sealed_at=bindparam("moment"))
+)
+
+
+def replace(held: Row, credential: Mapping[str, str | None], *, at: datetime) -> int | None:
+    """Seal a credential in place of the very one that was read; its version, or None if that is not there any more.
+
+    `held` has the connection's columns, and `secret_id`, `secret_public_id` and `version` of its secret.
+    """
+    becomes = held.version + 1
+    place = _place(held, SimpleNamespace(public_id=held.secret_public_id, version=becomes))
+    blob = seal(runtime.current().keyring, json.dumps(credential).encode(), place)
+    kept = _RESEAL(secret=held.secret_id, was=held.version, sealed=blob, becomes=becomes, moment=at)
+    return becomes if kept.rowcount == 1 else None
+
+
+def opened(held: Row) -> dict[str, Masked]:
+    """The credential's parts, as `reveal` gives them, of a row that has the secret's columns and its `blob` beside the connection's."""
+    place = _place(held, SimpleNamespace(public_id=held.secret_public_id, version=held.version))
+    return _parts(open_(runtime.current().keyring, held.blob, place))
+
+
 def reveal(connection: Connection) -> dict[str, Masked]:
     """The credential's parts, masked; raises VaultError if the blob is not this connection's, Conflict once it was revoked."""
     if connection.health is Health.REVOKED:
@@ -95,8 +120,11 @@ def reveal_revoked(connection: Connection) -> dict[str, Masked]:
 def _opened(connection: Connection) -> dict[str, Masked]:
     if connection.secret is None:
         return {}
-    parts = json.loads(open_(runtime.current().keyring, connection.secret.blob, _place(connection, connection.secret)))
-    return {name: Masked(value) for name, value in parts.items() if value is not None}
+    return _parts(open_(runtime.current().keyring, connection.secret.blob, _place(connection, connection.secret)))
+
+
+def _parts(credential: bytes) -> dict[str, Masked]:
+    return {name: Masked(value) for name, value in json.loads(credential).items() if value is not None}
 
 
 def destroy(connection: Connection) -> None:

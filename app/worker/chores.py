@@ -8,7 +8,7 @@ from datetime import timedelta
 from app import clock, runtime
 from app.database import transaction
 from app.extensions import db
-from app.services import audit_chain, counters, housekeeping, leases, vault_keys
+from app.services import audit_chain, counters, housekeeping, leases, refresh_leases, vault_keys
 from app.services.leases import Watch
 from app.worker import handlers
 
@@ -30,12 +30,19 @@ class Chore:
         return True
 
 
-def of(watch: Watch) -> list[Chore]:
+def of(watch: Watch[leases.Mark]) -> list[Chore]:
     """The chores of one worker."""
-    return [Chore(5, lambda: take_over(watch)), Chore(5, link), Chore(10, look_for_keys), Chore(3600, forget)]
+    refreshes: Watch[refresh_leases.Mark] = Watch(watch.patience)
+    return [
+        Chore(5, lambda: take_over(watch)),
+        Chore(5, lambda: free(refreshes)),
+        Chore(5, link),
+        Chore(10, look_for_keys),
+        Chore(3600, forget),
+    ]
 
 
-def take_over(watch: Watch) -> None:
+def take_over(watch: Watch[leases.Mark]) -> None:
     """Free what workers that died left in their hands, and settle what that ends."""
     hold = runtime.current().config.mail_ambiguous == "hold"
     for mark in watch.lapsed(leases.in_hand()):
@@ -44,6 +51,12 @@ def take_over(watch: Watch) -> None:
             taken = leases.release(mark, at=at, hold=hold)
             if taken:
                 handlers.settled(*taken, at=at)
+
+
+def free(watch: Watch[refresh_leases.Mark]) -> None:
+    """Take leases of connections from processes that died while they refreshed them."""
+    for mark in watch.lapsed(refresh_leases.in_hand()):
+        refresh_leases.lapse(mark)
 
 
 def link() -> None:

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Protocol
 
 from app.models import OutboxState
-from app.services import bundle_mail, due_letters, letters, revocations
+from app.services import bundle_mail, due_letters, letters, refresh_plans, revocations
 from app.services import grants as held_grants
 from app.services.claims import Claimed
 from app.tenancy import acting_for
-from app.worker import grants, mail, returns
+from app.worker import grants, mail, refreshes, returns
 from app.worker.owed import Owed
 
 
@@ -32,7 +32,7 @@ class Handler:
     If that is `turns.Several` besides, it can do a few at once. It is given what the worker owes: `owes` says that what was done of this kind may be written down with the next.
 
     `ready` says whether it can be done at all at present; until then it stays in the outbox untouched. `look` may look up
-    at once what a batch needs.
+    at once what a batch needs. `ahead`: all of it is written for later, and nothing is due before this clock says so.
     """
 
     kind: str
@@ -41,6 +41,7 @@ class Handler:
     settled: Settled
     look: Callable[[Sequence[Claimed]], None] = _look_at_nothing
     owes: bool = False
+    ahead: bool = False
     batch: int = 50
 
 
@@ -67,6 +68,16 @@ HANDLERS = (
     ),
     Handler(held_grants.KIND, open=grants.opened, ready=grants.is_ready, settled=grants.settled),
     Handler(revocations.KIND, open=returns.opened, ready=returns.is_ready, settled=returns.settled),
+    Handler(
+        refresh_plans.KIND,
+        open=refreshes.opened,
+        ready=refreshes.is_ready,
+        settled=refreshes.settled,
+        look=refreshes.look,
+        owes=True,
+        ahead=True,
+        batch=200,
+    ),
 )
 
 

@@ -35,7 +35,7 @@ class Worker:
         self._stopping = threading.Event()
         self._asked: float | None = None
         self._turns = Turns(app, self._stopping)
-        self._watch = leases.Watch(patience)
+        self._watch = leases.Watch[leases.Mark](patience)
         self._chores = chores.of(self._watch)
         self._wakers: list[threading.Event] = []
         self._threads: list[threading.Thread] = []
@@ -100,7 +100,7 @@ class Worker:
             chores.take_over(self._watch)
             at = clock.now()
             lapsed = any(mark.leased_until <= at for mark in leases.in_hand())
-            return lapsed or any(h.ready() and claims.is_due([h.kind], at=at) for h in self._handlers)
+            return lapsed or any(h.ready() and claims.is_due([h.kind], at=at, ahead=h.ahead) for h in self._handlers)
 
     def _thread(self, name: str, work: Callable[[], bool], poll: float, waker: threading.Event) -> None:
         thread = threading.Thread(target=self._repeat, args=(work, poll, waker), name=name, daemon=True)

@@ -59,10 +59,10 @@ class Turns:
         """Do one batch of what is due; false if there was nothing that could be done."""
         with everybody(self._app):
             at = clock.now()
-            if not handler.ready() or not claims.is_due([handler.kind], at=at):
+            if not handler.ready() or not claims.is_due([handler.kind], at=at, ahead=handler.ahead):
                 return False
             # point: work.found
-            batch = claims.claim([handler.kind], at=at, limit=handler.batch)
+            batch = claims.claim([handler.kind], at=at, limit=handler.batch, ahead=handler.ahead)
         # point: work.claimed
         with self._lock:
             self._held |= {item.id: item for item in batch}

@@ -379,7 +379,6 @@ LOOKS = {
     "is due": lambda at: claims.is_due([KIND], at=at),
     "claim": lambda at: claims.claim([KIND], at=at),
     "hurry": lambda at: outbox.hurry([KIND], ["unreachable"], at=at),
-    "in hand": lambda _at: leases.in_hand(),
 }
 
 
@@ -391,5 +390,23 @@ def test_who_looks_for_what_is_due_passes_by_what_was_done(agency, at, look, mon
 
     monkeypatch.setattr(outbox, "IS_OPEN", true())
     monkeypatch.setattr(claims, "IS_OPEN", true())
-    monkeypatch.setattr(leases, "IS_OPEN", true())
     assert not any("ix_outbox_due" in plan for plan in plans(lambda: look(at))), "or it would not be noticed"
+
+
+def test_who_looks_for_what_is_in_hand_passes_by_what_waits(agency, at, monkeypatch):
+    put(agency, *map(str, range(20)), at=at)
+
+    assert all("ix_outbox_in_hand" in plan for plan in plans(leases.in_hand))
+
+    monkeypatch.setattr(leases, "_IS_IN_HAND", true())
+    assert not any("ix_outbox_in_hand" in plan for plan in plans(leases.in_hand)), "or it would not be noticed"
+
+
+def test_what_is_written_for_later_is_passed_by_until_it_is_due(agency, at):
+    put(agency, *map(str, range(20)), at=at, due_at=at + timedelta(hours=1))
+
+    def look():
+        claims.is_due([KIND], at=at, ahead=True)
+        claims.claim([KIND], at=at, ahead=True)
+
+    assert all("kind=? AND due_at<?" in plan for plan in plans(look))

@@ -37,6 +37,8 @@ PARTIAL = (
     ('connection_request', 'ix_connection_request_handed_over', ('workspace_id', 'handed_over_from'), 'handed_over_from IS NOT NULL'),
     ('connection_request', 'ix_connection_request_hand_over', ('agency_id',), 'hand_over_to IS NOT NULL'),
 )
+OPEN = "state IN ('queued', 'retry', 'claimed', 'transmitting')"
+IN_HAND = "state IN ('claimed', 'transmitting')"
 
 
 def upgrade() -> None:
@@ -47,6 +49,8 @@ def upgrade() -> None:
     op.add_column('agency', sa.Column('hands_over', sa.Boolean(), nullable=False, server_default=sa.true()))
     for table, name, indexed, where in PARTIAL:
         op.create_index(name, table, list(indexed), sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+    _index_due(['kind', 'due_at'])
+    op.create_index('ix_outbox_in_hand', 'outbox', ['leased_until'], sqlite_where=sa.text(IN_HAND), postgresql_where=sa.text(IN_HAND))
     op.create_index('ix_audit_event_subject', 'audit_event', ['subject', 'id'])
     op.drop_index('ix_connection_request_connection_id', table_name='connection_request')
     op.create_index('ix_connection_request_connection', 'connection_request', ['connection_id', 'kind'])
@@ -56,6 +60,11 @@ def upgrade() -> None:
     op.execute("UPDATE connection SET granted_at = updated_at, token_at = updated_at WHERE secret_id IS NOT NULL")
     op.execute("UPDATE connection SET broken_at = updated_at WHERE health = 'error'")
     op.execute("UPDATE flow SET recipient = (SELECT bundle.recipient FROM bundle WHERE bundle.id = flow.bundle_id)")
+
+
+def _index_due(columns: list[str]) -> None:
+    op.drop_index('ix_outbox_due', table_name='outbox')
+    op.create_index('ix_outbox_due', 'outbox', columns, sqlite_where=sa.text(OPEN), postgresql_where=sa.text(OPEN))
 
 
 def _widen_flows() -> None:
@@ -125,6 +134,8 @@ def downgrade() -> None:
     op.drop_index('ix_connection_request_connection', table_name='connection_request')
     op.create_index('ix_connection_request_connection_id', 'connection_request', ['connection_id'])
     op.drop_index(op.f('ix_member_email'), table_name='member')
+    op.drop_index('ix_outbox_in_hand', table_name='outbox')
+    _index_due(['due_at'])
     op.drop_index('ix_audit_event_subject', table_name='audit_event')
     for table, name, *_ in PARTIAL:
         op.drop_index(name, table_name=table)

@@ -1,0 +1,152 @@
+"""Credentials handed out for use, each recorded, and refreshed first where their time has come."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app import clock, runtime
+from app.database import transaction
+from app.i18n import _
+from app.models import Connection, Workflow
+from app.oauth.faults import Fault, OAuthError
+from app.oauth.identify import Identity
+from app.prepared import Row
+from app.services import audit, freshness, proving, refresh_rows, scopes, secrets
+from app.services.audit import Actor, Subject
+from app.services.refreshing import Ending
+from app.vault import Masked
+
+USED_AT_MOST = timedelta(minutes=1)  # so often is the time of the last use written
+ROUNDS = 3  # of waiting for somebody else and looking again
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What it takes to call an app: the token and its type, when it ends if that is known, and what addresses are filled with.
+
+    `version` names it to `refused`.
+    """
+
+    token: Masked | None
+    type: str
+    expires_at: datetime | None
+    fields: Mapping[str, str]
+    version: int
+
+
+def use(connection: Connection, *, by: Actor, workflow: Workflow | None = None) -> Credential:
+    """Hand out a credential that works as far as is known, refreshed if its end is near; recorded with who asked, and for what.
+
+    Conflict where the owner has to reconnect it first; ProviderFailed where its time is over and the provider gives no new one.
+    """
+    told = {"workflow": workflow.public_id} if workflow is not None else {}
+    return _handed(connection.id, Asking(by, told), beyond=0)
+
+
+def refused(connection: Connection, version: int, *, by: Actor, workflow: Workflow | None = None) -> Credential:
+    """Hand out another credential than one that the app refused: it may end earlier than its provider or our clock said.
+
+    Where it can't be refreshed the app itself is asked whether it is dead: then the connection is broken, and that is a Conflict.
+    """
+    told = {"workflow": workflow.public_id} if workflow is not None else {}
+    connection_id = connection.id
+    standing = freshness.standing_of(connection_id)
+    if not standing.refreshable and standing.version == version:
+        proving.prove(connection_id)
+    return _handed(connection_id, Asking(by, told), beyond=version)
+
+
+def refresh_now(connection: Connection, *, by: Actor) -> str:
+    """Fetch a fresh token on its owner's word and ask the app whose it is; says the result in a sentence, or raises DomainError."""
+    runtime.current().keys.require()
+    standing = freshness.standing_of(connection.id)
+    app = scopes.app_of(standing).name
+    if not standing.refreshable:
+        tested = _("%(app)s gives access that needs no refreshing.", app=app)
+        return _told(standing, proving.prove(standing.id), tested=tested)
+    freshness.renew(standing, by=by)
+    return _told(standing, proving.prove(standing.id), tested=_("The access to %(app)s was refreshed.", app=app))
+
+
+def test(connection: Connection, *, by: Actor) -> str:
+    """Ask the app whose credential it is, with the one that is there; refreshed only where that is due anyhow.
+
+    Says the result in a sentence, or raises DomainError.
+    """
+    runtime.current().keys.require()
+    standing, at = freshness.standing_of(connection.id), clock.now()
+    if standing.refreshable and freshness.is_due(standing, at=at) and not freshness.is_put_off(standing, at=at):
+        freshness.renew(standing, by=by)
+    tested = _("%(app)s can't be asked without using it.", app=scopes.app_of(standing).name)
+    return _told(standing, proving.prove(standing.id), tested=tested)
+
+
+def _told(standing: Row, identity: Identity | None, *, tested: str) -> str:
+    app = scopes.app_of(standing).name
+    if identity is None:
+        return tested
+    return _("Connected and working: %(app)s says it is %(account)s.", app=app, account=identity.label)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who asks for a credential, and what is recorded besides."""
+
+    by: Actor
+    told: Mapping[str, str]
+
+
+def _handed(connection_id: int, asking: Asking, *, beyond: int) -> Credential:
+    """Hand out what is stored, or what it was refreshed to; `beyond`: not that version, where there is a way to another."""
+    runtime.current().keys.require()
+    is_settled = False
+    for _round in range(ROUNDS):
+        found = _take(connection_id, asking, beyond=beyond, is_settled=is_settled)
+        if isinstance(found, Credential):
+            return found
+        is_valid = found.version != beyond and freshness.is_valid(found, at=clock.now())
+        outcome = freshness.refresh(found, waits=not is_valid)
+        if isinstance(outcome, OAuthError) and not is_valid:
+            raise freshness.failed(found, outcome.code)
+        is_settled = is_valid or outcome is Ending.RENEWED
+    raise freshness.too_slow(found)
+
+
+def _take(connection_id: int, asking: Asking, *, beyond: int, is_settled: bool) -> Credential | Row:
+    """Hand out what is stored if that will do, with the record of it; else how the connection stands."""
+    at = clock.now()
+    with transaction():
+        standing = refresh_rows.STANDING(connection=connection_id).one_or_none()
+        freshness.check(standing)
+        if not is_settled and _needs_another(standing, beyond=beyond, at=at):
+            return standing
+        parts = secrets.opened(standing)
+        subject = Subject("connection", standing.public_id, standing.workspace_id)
+        audit.record("connection.used", subject, by=asking.by, at=at, app=standing.app_key, **asking.told)
+        if standing.used_at is None or abs(at - standing.used_at) >= USED_AT_MOST:
+            refresh_rows.USED(connection=standing.id, moment=at)
+        # point: credential.used
+    return Credential(
+        token=parts.get("access_token"),
+        type=parts["token_type"].reveal() if "token_type" in parts else "",
+        expires_at=standing.expires_at,
+        fields={**standing.fields, **standing.kept},
+        version=standing.version,
+    )
+
+
+def _needs_another(standing: Row, *, beyond: int, at: datetime) -> bool:
+    """Whether it is to be refreshed, or waited for, before it is of use; ProviderFailed if it would be and can't be now.
+
+    A token that is still good is not waited for, be it that somebody is at it or that the provider is to be left alone.
+    """
+    if not standing.refreshable or not (standing.version == beyond or freshness.is_due(standing, at=at)):
+        return False
+    is_good = standing.version != beyond and freshness.is_valid(standing, at=at)
+    if standing.refresh_lease is not None:
+        return not is_good
+    if not freshness.is_put_off(standing, at=at):
+        return True
+    if not is_good:
+        raise freshness.failed(standing, standing.health_reason or Fault.UNAVAILABLE)
+    return False
