@@ -7,7 +7,9 @@ from typing import Any
 
 import structlog
 
-LINK = re.compile(r"(/l/)[^\s\"'?#\\]+|(?<![\w-])[\w-]{60,}\.[\w-]{43}(?![\w-])")  # in an address, or by itself
+LINK = re.compile(
+    r"(/l/|/portal/enter/)[^\s\"'?#\\]+|(?<![\w-])[\w-]{60,}\.[\w-]{43}(?![\w-])"
+)  # in an address, or by itself
 SERVERS = ("waitress", "gunicorn.error", "gunicorn.access")  # they may name the address that they were serving
 
 

@@ -33,6 +33,11 @@ def by_slug(slug: str) -> Agency | None:
     return db.session.scalar(select(Agency).where(Agency.slug == slug))
 
 
+def of_id(agency_id: int | None) -> Agency | None:
+    """The agency of that id; none for none."""
+    return db.session.get(Agency, agency_id) if agency_id is not None else None
+
+
 def only_one() -> Agency | None:
     """The agency of an installation that has just one."""
     found = db.session.scalars(select(Agency).limit(2)).all()

@@ -20,6 +20,7 @@ from app.extensions import db
 from app.i18n import _
 from app.models import Agency, PortalCode
 from app.services import addresses, counters, letters, limits
+from app.tenancy import acting_for
 
 LIFETIME = timedelta(minutes=10)
 TRIES, DIGITS = 5, 6
@@ -84,7 +85,8 @@ def ask(email: str, *, agency_id: int | None, browser_hash: bytes, at: datetime)
         session.flush()
         # The outbox is kept by agency; where none was named, the first one keeps it.
         keeper = agency_id or session.scalars(select(Agency.id).order_by(Agency.id).limit(1)).one()
-        letters.put(letters.CODE, asked.public_id, agency_id=keeper, at=at, code=asked.public_id)
+        with acting_for(keeper):
+            letters.put(letters.CODE, asked.public_id, agency_id=keeper, at=at, code=asked.public_id)
 
 
 def _spend(address: str, at: datetime) -> None:

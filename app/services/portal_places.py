@@ -1,5 +1,6 @@
 """Who may enter the portal, and where: a workspace's present members, and whoever owns a connection there."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
@@ -52,11 +53,26 @@ def within(agency_id: int | None) -> ColumnElement[bool]:
     return and_(True) if agency_id is None else Workspace.agency_id == agency_id
 
 
-def page(email: str, agency_id: int | None, *, after: str | None = None, before: str | None = None) -> Page[Workspace]:
+@dataclass(frozen=True)
+class Place:
+    """A workspace that somebody may enter, and whose client it is."""
+
+    public_id: str
+    name: str
+    agency: str
+
+
+def page(email: str, agency_id: int | None, *, after: str | None = None, before: str | None = None) -> Page[Place]:
     """The workspaces that somebody may enter, newest first."""
     with across_tenants("one address may be a client of several agencies"):
         found = select(Workspace).where(Workspace.id.in_(of_address(email)), within(agency_id))
-        return paging.page(found, Workspace.created_at, after=after, before=before)
+        listed = paging.page(found, Workspace.created_at, after=after, before=before)
+        ids = {each.agency_id for each in listed.items}
+        names = {
+            row.id: row.name for row in db.session.execute(select(Agency.id, Agency.name).where(Agency.id.in_(ids)))
+        }
+        places = [Place(each.public_id, each.name, names[each.agency_id]) for each in listed.items]
+    return Page(places, listed.newer, listed.older)
 
 
 def few(email: str, agency_id: int | None) -> list[tuple[int, str]]:
@@ -64,9 +80,3 @@ def few(email: str, agency_id: int | None) -> list[tuple[int, str]]:
     with across_tenants("one address may be a client of several agencies"):
         found = select(Workspace.id, Workspace.public_id).where(Workspace.id.in_(of_address(email)), within(agency_id))
         return [(row.id, row.public_id) for row in db.session.execute(found.order_by(Workspace.id).limit(2))]
-
-
-def agencies_of(workspaces: list[Workspace]) -> dict[int, str]:
-    """The names of the agencies of these workspaces, by the agency's id."""
-    rows = select(Agency.id, Agency.name).where(Agency.id.in_({each.agency_id for each in workspaces}))
-    return {row.id: row.name for row in db.session.execute(rows)}

@@ -3,32 +3,13 @@ from flask.typing import ResponseReturnValue
 
 from app.i18n import _
 from app.services import staff, staff_passwords, staff_sessions
+from app.web.browsers import browser_name
 from app.web.panel import bp
 from app.web.panel.access import enter
 from app.web.panel.forms import ChosenPasswordForm, NameForm, PasswordForm
 from app.web.panel.navigation import start_url
 from app.web.sessions import current_session
 from app.web.toasts import toast
-
-BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
-SYSTEMS = (
-    ("Android", "Android"),
-    ("iPhone", "iPhone"),
-    ("iPad", "iPad"),
-    ("Windows", "Windows"),
-    ("Mac OS", "macOS"),
-    ("Linux", "Linux"),
-)
-
-
-def browser_name(user_agent: str | None) -> str:
-    """“Firefox on Linux”, as far as a browser says what it is."""
-    browser, system = (
-        next((name for sign, name in known if sign in (user_agent or "")), None) for known in (BROWSERS, SYSTEMS)
-    )
-    if browser and system:
-        return _("%(browser)s on %(system)s", browser=browser, system=system)
-    return browser or system or _("Another browser")
 
 
 @bp.get("/account")

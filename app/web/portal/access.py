@@ -7,14 +7,16 @@ from flask.typing import ResponseReturnValue
 
 from app import clock
 from app.errors import NotFound
-from app.services import portal_sessions
+from app.i18n import _
+from app.services import agencies, portal_sessions
 from app.services.portal_sessions import Guest, Visitor
 from app.tenancy import enter_tenant
 from app.web import destinations
 from app.web.htmx import go, is_poll
 from app.web.sessions import current_session
+from app.web.toasts import toast
 
-SIGNING_IN = ("login", "sign_in", "ask_for_code", "show_code", "enter_code", "show_button", "press_button")
+SIGNING_IN = ("sign_in", "ask_for_code", "show_code", "enter_code", "show_button", "press_button")
 ONES_OWN = ("show_workspaces", "pick_workspace", "show_sessions", "end_session", "sign_out_everywhere", "sign_out")
 OPEN, WITHOUT_PLACE = (frozenset(f"portal.{name}" for name in names) for names in (SIGNING_IN, ONES_OWN))
 
@@ -59,13 +61,15 @@ def _without_place(id_hash: bytes, at: datetime) -> ResponseReturnValue | None:
 
 
 def _sign_out(guest: Guest) -> ResponseReturnValue:
+    agency = agencies.of_id(guest.agency_id)
     portal_sessions.end(guest)
-    return ask_to_sign_in()
+    current_session().end()
+    toast(_("You have no access here any more"), _("Ask the agency if you think that you should."), kind="error")
+    return go(url_for("portal.sign_in", agency_slug=agency.slug if agency else None))
 
 
 def ask_to_sign_in() -> ResponseReturnValue:
     """Lead to the sign-in page of the agency where this browser was before, which leads back to where one was."""
     browser = current_session()
     slug = None if browser.is_new else portal_sessions.slug_before(browser.id_hash)
-    to = destinations.wanted()
-    return go(url_for("portal.sign_in", agency_slug=slug, to=to) if slug else url_for("portal.login", to=to))
+    return go(url_for("portal.sign_in", agency_slug=slug, to=destinations.wanted()))

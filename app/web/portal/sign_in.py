@@ -1,42 +1,141 @@
-from flask import g, redirect, render_template, url_for
+"""Signing in with a code by mail: the same pages and the same steps whether or not an address is known."""
+
+from typing import Any
+
+from flask import Response, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app import clock
 from app.i18n import _
-from app.services import agencies, portal_sessions
+from app.models import Agency, PortalCode
+from app.services import agencies, portal_codes, portal_sessions
+from app.web import destinations
 from app.web.portal import bp
+from app.web.portal.forms import AddressForm, CodeForm
 from app.web.sessions import current_session
 from app.web.toasts import toast
 
 
-@bp.get("/login")
-def login() -> ResponseReturnValue:
-    return _closed(None)
-
-
+@bp.get("/login", defaults={"agency_slug": None})
 @bp.get("/login/<agency_slug>")
-def sign_in(agency_slug: str) -> ResponseReturnValue:
-    return _closed(agency_slug)
+def sign_in(agency_slug: str | None) -> ResponseReturnValue:
+    agency, browser = _agency(agency_slug), current_session()
+    visitor = None if browser.is_new else portal_sessions.enter(browser.id_hash, at=clock.now())
+    if visitor and (agency is None or agency.id == visitor.agency.id):
+        return redirect(_wanted(), 303)
+    return _ask(AddressForm(formdata=None), agency_slug)
+
+
+@bp.post("/login", defaults={"agency_slug": None})
+@bp.post("/login/<agency_slug>")
+def ask_for_code(agency_slug: str | None) -> ResponseReturnValue:
+    agency, browser, form = _agency(agency_slug), current_session(), AddressForm()
+    asked = form.does(
+        lambda: portal_codes.ask(
+            form.email.data, agency_id=agency.id if agency else None, browser_hash=browser.id_hash, at=clock.now()
+        )
+    )
+    if not asked:
+        return _ask(form, agency_slug)
+    return redirect(url_for(".show_code", to=request.args.get("to")), 303)
+
+
+@bp.get("/code")
+def show_code() -> ResponseReturnValue:
+    asked = portal_codes.waiting(current_session().id_hash, at=clock.now())
+    return _code(asked, CodeForm(formdata=None)) if asked else _start_over()
+
+
+@bp.post("/code")
+def enter_code() -> ResponseReturnValue:
+    browser, form, at = current_session(), CodeForm(), clock.now()
+    used = form.gives(lambda: portal_codes.enter(form.code.data, browser_hash=browser.id_hash, at=at))
+    if used is not None:
+        return _let_in(used)
+    asked = portal_codes.waiting(browser.id_hash, at=at)
+    return _code(asked, form) if asked else _start_over()
+
+
+@bp.get("/enter/<button>")
+def show_button(button: str) -> ResponseReturnValue:
+    browser, at = current_session(), clock.now()
+    if browser.is_new or not portal_codes.is_for(browser.id_hash, button, at=at):
+        return _not_here(200)
+    return render_template("portal/sign_in/button.html", button=button)
+
+
+@bp.post("/enter/<button>")
+def press_button(button: str) -> ResponseReturnValue:
+    used = portal_codes.press(button, browser_hash=current_session().id_hash, at=clock.now())
+    return _let_in(used) if used else _not_here(422)
 
 
 @bp.post("/sign-out")
 def sign_out() -> ResponseReturnValue:
     portal_sessions.end(g.guest)
+    return left(_("You are signed out"))
+
+
+def left(said: str) -> Response:
+    """Take the cookie back, and lead to the door through which this browser came in."""
     current_session().end()
-    toast(_("You are signed out"))
-    return redirect(url_for("portal.login"), 303)
+    toast(said)
+    return redirect(door(g.get("agency")), 303)  # type: ignore[return-value]
 
 
-@bp.get("/workspaces")
-def show_workspaces() -> ResponseReturnValue:
-    return _closed(None)
+def door(agency: Any) -> str:
+    """Where one signs in at an agency; where none is named, at any."""
+    return url_for("portal.sign_in", agency_slug=agency.slug if agency else None)
 
 
-@bp.get("/sessions")
-def show_sessions() -> ResponseReturnValue:
-    return _closed(None)
+def _let_in(used: PortalCode) -> Response:
+    """Sign somebody in at this browser, under an id that nobody knew before."""
+    browser = current_session()
+    before = browser.id_hash
+    browser.rotate()
+    portal_sessions.start(
+        used.email,
+        agency_id=used.agency_id,
+        id_hash=browser.id_hash,
+        at=clock.now(),
+        user_agent=request.headers.get("User-Agent", ""),
+        replacing=before,
+    )
+    return redirect(_wanted(), 303)  # type: ignore[return-value]
 
 
-def _closed(slug: str | None) -> ResponseReturnValue:
-    """The page in the brand of the agency that is named, or of the only one there is."""
+def _wanted() -> str:
+    return destinations.url_of(request.args.get("to")) or url_for("portal.show_connections")
+
+
+def _agency(slug: str | None) -> Agency | None:
+    """The agency whose door this is, in whose looks it is shown: the one that is named, or the only one there is."""
     g.agency = agencies.by_slug(slug) if slug else agencies.only_one()
-    return render_template("portal/closed/show.html")
+    return g.agency  # type: ignore[no-any-return]
+
+
+def _ask(form: AddressForm, slug: str | None) -> Response:
+    page = render_template("portal/sign_in/index.html", form=form, agency_slug=slug, to=request.args.get("to"))
+    return make_response(page, form.status if form.errors else 200, form.headers)
+
+
+def _code(asked: PortalCode, form: CodeForm) -> Response:
+    g.agency = agencies.of_id(asked.agency_id)
+    page = render_template(
+        "portal/sign_in/code.html", form=form, asked=asked, door=door(g.agency), to=request.args.get("to")
+    )
+    return make_response(page, form.status if form.errors else 200, form.headers)
+
+
+def _start_over() -> Response:
+    toast(
+        _("This code is over"),
+        _("It was used or replaced, tried too often, or is older than ten minutes."),
+        kind="error",
+    )
+    return redirect(url_for(".sign_in", to=request.args.get("to")), 303)  # type: ignore[return-value]
+
+
+def _not_here(status: int) -> Response:
+    """One page for every button that can't be pressed here: another browser's, or one that is over."""
+    return make_response(render_template("portal/sign_in/not_here.html"), status)

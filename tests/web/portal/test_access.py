@@ -1,22 +1,243 @@
-"""Who gets into the portal, and what of it they reach."""
+"""Who gets into the portal and for how long, what of it they reach, and how they leave."""
 
 import pytest
+from sqlalchemy import select, update
 
-from app.models import Member
+from app.database import transaction
+from app.extensions import db
+from app.models import AuditEvent, Connection, PortalSession
+from app.services import members, portal_sessions
 from tests import factories
+from tests.web.portal.conftest import DANA, Client
 
-DANA = "dana.reyes@harbordental.example"
+HOME = "/portal/connections"
 pytestmark = pytest.mark.both_databases
 
 
 @pytest.fixture
-def member(workspace) -> Member:
-    return factories.make_member(workspace, DANA)
+def signed_in(app, workspace):
+    """Dana, signed in at the workspace that she is a member of."""
+    factories.make_member(workspace, DANA)
+    return Client(app, factories.signed_in_client(app, DANA, workspace))
 
 
-def test_a_member_gets_in(app, workspace, member):
-    answer = factories.signed_in_client(app, DANA, workspace).get("/portal/connections")
+@pytest.fixture
+def second(agency):
+    """Another client of the same agency."""
+    return factories.make_workspace(agency, "Tidewater Physio")
 
-    assert answer.status_code == 200
-    assert "Dana Reyes" in answer.text
-    assert "Northwind Studio" in answer.text
+
+def is_in(client, **headers):
+    return client.get(HOME, **headers).status_code == 200
+
+
+def session():
+    return db.session.scalars(select(PortalSession)).one()
+
+
+# ── Who ─────────────────────────────────────────────────────────────────────
+
+
+def test_a_member_gets_in(signed_in):
+    page = signed_in.get(HOME)
+
+    assert page.status_code == 200
+    assert "Dana Reyes, " in page.text
+    assert "Harbor Dental" in page.text
+    assert "Northwind Studio" in page.text
+
+
+def test_a_stranger_is_asked_to_sign_in(anybody, app, workspace):
+    assert anybody.get(HOME).headers["Location"] == "/portal/login?to=show_connections"
+    stranger = Client(app, factories.signed_in_client(app, "stranger@elsewhere.example", workspace))
+
+    assert stranger.get(HOME).headers["Location"] == "/portal/login"
+    assert db.session.scalars(select(PortalSession)).all() == []
+
+
+def test_the_session_of_staff_is_none_here(app, owner):
+    assert factories.signed_in(app, owner).get(HOME).status_code == 303
+
+
+def test_htmx_is_sent_to_the_door_with_the_whole_page(anybody):
+    answer = anybody.get(HOME, **{"HX-Request": "true", "HX-Current-URL": f"http://localhost{HOME}"})
+
+    assert answer.headers["HX-Redirect"] == "/portal/login?to=show_connections"
+
+
+def test_who_owns_a_connection_gets_in_for_as_long_as_they_own_it(app, workspace, clock):
+    net_new = "priya@client.example"
+    connection = factories.make_connection(workspace, owner_email=net_new)
+    client = Client(app, factories.signed_in_client(app, net_new, workspace))
+    assert is_in(client)
+
+    with transaction() as session:
+        session.execute(update(Connection).where(Connection.id == connection.id).values(deleted_at=clock.now))
+
+    assert not is_in(client)
+
+
+def test_a_removed_member_is_out_at_once(signed_in, workspace, owner):
+    factories.make_connection(workspace, owner_email=DANA)
+    (member,) = members.page(workspace).items
+    members.remove(workspace, member.public_id, by=owner)
+
+    assert not is_in(signed_in)
+
+
+def test_access_is_asked_anew_each_time(signed_in, workspace, clock):
+    """Even where nobody ended the session."""
+    assert is_in(signed_in)
+    with transaction() as session:
+        (member,) = members.page(workspace).items
+        session.merge(member).removed_at = clock.now
+
+    assert not is_in(signed_in)
+
+
+# ── How long ────────────────────────────────────────────────────────────────
+
+
+def test_half_an_hour_without_use_ends_a_session(signed_in, clock):
+    clock.forward(minutes=29, seconds=59)
+    assert is_in(signed_in)
+    clock.forward(minutes=30)
+
+    assert not is_in(signed_in)
+
+
+def test_twelve_hours_end_it_whatever_is_done(app, workspace, clock):
+    factories.make_member(workspace, DANA)
+    client = Client(app, factories.signed_in_client(app, DANA, workspace))
+    for _ in range(35):
+        clock.forward(minutes=20)
+        assert is_in(client)
+    clock.forward(minutes=20)
+
+    assert not is_in(client)
+
+
+def test_a_page_that_asks_by_itself_keeps_nothing_awake(signed_in, clock):
+    clock.forward(minutes=20)
+    assert is_in(signed_in, **{"X-Poll": "1"})
+    clock.forward(minutes=10)
+
+    assert not is_in(signed_in, **{"X-Poll": "1"})
+
+
+def test_who_is_signed_out_by_time_finds_the_door_of_their_agency(app, workspace, agency, stranger, clock):
+    factories.make_member(workspace, DANA)
+    client = Client(app, factories.signed_in_client(app, DANA, workspace, confined_to=agency))
+    clock.forward(minutes=31)
+
+    assert client.get(HOME).headers["Location"] == "/portal/login/northwind-studio?to=show_connections"
+
+
+def test_an_address_has_twenty_sessions_at_most(app, workspace, clock):
+    factories.make_member(workspace, DANA)
+    for number in range(22):
+        clock.forward(seconds=1)
+        portal_sessions.start(DANA, agency_id=None, id_hash=bytes([number]) * 32, at=clock.now)
+
+    kept = {row.id_hash[0] for row in db.session.scalars(select(PortalSession))}
+    assert kept == set(range(2, 22))
+
+
+# ── Where ───────────────────────────────────────────────────────────────────
+
+
+def test_with_one_workspace_one_goes_straight_on(dana):
+    assert dana.sign_in().headers["Location"] == HOME
+    assert is_in(dana)
+
+
+def test_with_several_one_picks(dana, workspace, second):
+    factories.make_connection(second, owner_email=DANA)
+    dana.sign_in()
+
+    assert dana.get(HOME).headers["Location"] == "/portal/workspaces?to=show_connections"
+    listed = dana.get("/portal/workspaces").text
+    assert "Harbor Dental" in listed
+    assert "Tidewater Physio" in listed
+    assert dana.post(f"/portal/workspaces/{second.public_id}").headers["Location"] == HOME
+    assert "Tidewater Physio" in dana.get(HOME).text
+    dana.post(f"/portal/workspaces/{workspace.public_id}")
+    assert "Harbor Dental" in dana.get(HOME).text
+    entered = db.session.scalars(
+        select(AuditEvent.workspace_id).where(AuditEvent.type == "portal.signed_in").order_by(AuditEvent.id)
+    ).all()
+    assert entered == [second.id, workspace.id]
+
+
+def test_nobody_picks_what_is_not_theirs(signed_in, second, workspace):
+    there, nowhere = (signed_in.post(f"/portal/workspaces/{name}") for name in (second.public_id, "a" * 20))
+
+    assert there.status_code == nowhere.status_code == 404
+    assert there.data == nowhere.data
+    assert session().workspace_id == workspace.id
+
+
+def test_the_workspaces_are_listed_by_the_page(app, agency):
+    places = [factories.make_workspace(agency, f"Place {number:03}") for number in range(53)]
+    for each in places:
+        factories.make_member(each, DANA)
+    client = Client(app, factories.signed_in_client(app, DANA))
+
+    page = client.get("/portal/workspaces").text
+
+    assert page.count("Open Place") == 50
+    assert "Older" in page
+
+
+def test_a_session_that_began_at_an_agencys_door_stays_there(app, workspace, agency, stranger):
+    theirs = factories.make_workspace(stranger.agency, "Elsewhere")
+    for place in (workspace, theirs):
+        factories.make_member(place, DANA)
+    free = Client(app, factories.signed_in_client(app, DANA))
+    confined = Client(app, factories.signed_in_client(app, DANA, confined_to=agency))
+
+    assert "Southpaw Labs" in free.get("/portal/workspaces").text
+    assert "Southpaw Labs" not in confined.get("/portal/workspaces").text
+    assert confined.post(f"/portal/workspaces/{theirs.public_id}").status_code == 404
+    assert free.post(f"/portal/workspaces/{theirs.public_id}").status_code == 303
+
+
+# ── Leaving ─────────────────────────────────────────────────────────────────
+
+
+def test_signing_out_ends_this_browser_alone(signed_in, app, workspace):
+    other = Client(app, factories.signed_in_client(app, DANA, workspace))
+
+    assert signed_in.post("/portal/sign-out").headers["Location"] == "/portal/login/northwind-studio"
+
+    assert not is_in(signed_in)
+    assert is_in(other)
+
+
+def test_ones_sessions_are_listed_and_ended_one_by_one(signed_in, app, workspace, second):
+    other = Client(app, factories.signed_in_client(app, DANA, workspace))
+    factories.make_member(second, "someone@else.example")
+    someone = Client(app, factories.signed_in_client(app, "someone@else.example", second))
+    of_dana = db.session.scalars(select(PortalSession).where(PortalSession.email == DANA)).all()
+    of_someone = db.session.scalars(select(PortalSession).where(PortalSession.email != DANA)).one()
+
+    page = signed_in.get("/portal/sessions").text
+    assert page.count('/end"') == 2
+    assert of_someone.public_id not in page
+    assert signed_in.post(f"/portal/sessions/{of_someone.public_id}/end").status_code == 404
+    assert signed_in.post(f"/portal/sessions/{of_dana[1].public_id}/end").headers["Location"] == "/portal/sessions"
+
+    assert is_in(signed_in)
+    assert not is_in(other)
+    assert is_in(someone)
+
+
+def test_signing_out_everywhere_ends_all_of_ones_sessions(signed_in, app, workspace):
+    other = Client(app, factories.signed_in_client(app, DANA, workspace))
+
+    signed_in.post("/portal/sessions/end-all")
+
+    assert not is_in(signed_in)
+    assert not is_in(other)
+    acts = db.session.scalars(select(AuditEvent.type).where(AuditEvent.type.like("portal.%"))).all()
+    assert acts == ["portal.signed_out_everywhere"]
