@@ -120,7 +120,7 @@ def test_twelve_hours_end_it_whatever_is_done(app, workspace, clock):
 def test_a_page_that_asks_by_itself_keeps_nothing_awake(signed_in, clock):
     clock.forward(minutes=20)
     assert is_in(signed_in, **{"X-Poll": "1"})
-    clock.forward(minutes=10)
+    clock.forward(minutes=11)
 
     assert not is_in(signed_in, **{"X-Poll": "1"})
 
@@ -191,6 +191,7 @@ def test_the_workspaces_are_listed_by_the_page(app, agency):
 
 def test_a_session_that_began_at_an_agencys_door_stays_there(app, workspace, agency, stranger):
     theirs = factories.make_workspace(stranger.agency, "Elsewhere")
+    named = theirs.public_id
     for place in (workspace, theirs):
         factories.make_member(place, DANA)
     free = Client(app, factories.signed_in_client(app, DANA))
@@ -198,8 +199,8 @@ def test_a_session_that_began_at_an_agencys_door_stays_there(app, workspace, age
 
     assert "Southpaw Labs" in free.get("/portal/workspaces").text
     assert "Southpaw Labs" not in confined.get("/portal/workspaces").text
-    assert confined.post(f"/portal/workspaces/{theirs.public_id}").status_code == 404
-    assert free.post(f"/portal/workspaces/{theirs.public_id}").status_code == 303
+    assert confined.post(f"/portal/workspaces/{named}").status_code == 404
+    assert free.post(f"/portal/workspaces/{named}").status_code == 303
 
 
 # ── Leaving ─────────────────────────────────────────────────────────────────
