@@ -1,6 +1,6 @@
 """Members: the people of a client with a portal login for its workspace."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from app.extensions import db
 from app.i18n import _
 from app.models import Connection, Member, Staff, Workspace
 from app.services import addresses, audit, counters, letters, paging, portal_sessions
+from app.services.letters import Invited
 from app.services.paging import Page
 
 DAY, BETWEEN_INVITATIONS = timedelta(days=1), timedelta(minutes=5)
@@ -34,6 +35,26 @@ def counts(workspaces: Iterable[Workspace]) -> dict[int, int]:
         .group_by(Member.workspace_id)
     )
     return {row[0]: row[1] for row in rows}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a member has come: when they were last in the portal, and what became of their latest invitation."""
+
+    seen_at: datetime | None
+    invited: Invited | None
+
+    @property
+    def invite_at(self) -> datetime | None:
+        """From when on they may be invited again."""
+        return self.invited.at + BETWEEN_INVITATIONS if self.invited else None
+
+
+def standing(members: Collection[Member]) -> dict[int, Standing]:
+    """The standing of each of these members of one workspace, by id; the same two queries however many."""
+    invited = letters.invitations(members)
+    seen = portal_sessions.last_seen(members)
+    return {each.id: Standing(seen.get(each.email), invited.get(each.id)) for each in members}
 
 
 def get(workspace: Workspace, public_id: str) -> Member:

@@ -3,7 +3,7 @@
 A session is an address's. What it may see is asked anew with every request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -298,6 +298,21 @@ def _end(guest: Guest, which: ColumnElement[bool], act: str) -> set[int]:
         for workspace_id in sorted({row.workspace_id for row in ended if row.workspace_id}):
             _note(act, guest.email, workspace_id, at)
     return {row.id for row in ended}
+
+
+def last_seen(members: Collection[Member]) -> dict[str, datetime]:
+    """When each of these members of one workspace was last there, by address, as far as their sessions still say."""
+    if not members:
+        return {}
+    rows = db.session.execute(
+        select(PortalSession.email, func.max(PortalSession.seen_at))
+        .where(
+            PortalSession.email.in_([each.email for each in members]),
+            PortalSession.workspace_id.in_({each.workspace_id for each in members}),
+        )
+        .group_by(PortalSession.email)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def end_at(session: Session, email: str, workspace_id: int) -> int:

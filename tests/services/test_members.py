@@ -1,9 +1,10 @@
 import pytest
 from sqlalchemy import select
 
+from app import clock as app_clock
 from app.errors import NotFound, Refused
 from app.extensions import db
-from app.models import AuditEvent
+from app.models import AuditEvent, OutboxItem, PortalSession
 from app.services import members
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
@@ -85,3 +86,60 @@ def test_counts_leaves_out_who_was_removed(agency, owner, workspace):
     members.remove(workspace, gone.public_id, by=owner)
 
     assert members.counts([workspace, other]) == {workspace.id: 1}
+
+
+# ── What they own ───────────────────────────────────────────────────────────
+
+DANA = "dana@harbordental.example"
+NOON = app_clock.now().replace(hour=12)  # what is counted by the day is then counted in one
+
+
+def test_what_a_removed_member_owned_passes_to_the_others_and_back(owner, workspace, clock):
+    member = members.add(workspace, name="Dana", email=DANA, by=owner)
+    own = factories.make_connection(workspace, owner_email=DANA)
+    other = factories.make_connection(workspace, "hubspot", owner_email="ann@harbordental.example")
+
+    assert members.remove(workspace, member.public_id, by=owner) == 1
+    assert (own.owner_left_at, other.owner_left_at) == (clock.now, None)
+
+    members.add(workspace, name="Dana", email=DANA, by=owner)
+    assert own.owner_left_at is None
+    assert [act for act, _, subject in audited() if subject == own.public_id] == [
+        "connection.owner_left",
+        "connection.owner_returned",
+    ]
+
+
+def test_what_they_own_elsewhere_stays_theirs(agency, owner, workspace):
+    member = members.add(workspace, name="Dana", email=DANA, by=owner)
+    elsewhere = factories.make_connection(factories.make_workspace(agency, "Tannery Row"), owner_email=DANA)
+
+    assert members.remove(workspace, member.public_id, by=owner) == 0
+    assert elsewhere.owner_left_at is None
+
+
+def test_removing_ends_their_sessions_there_alone(app, agency, owner, workspace):
+    elsewhere = factories.make_workspace(agency, "Tannery Row")
+    member = members.add(workspace, name="Dana", email=DANA, by=owner)
+    for place in (workspace, elsewhere):
+        factories.signed_in_client(app, DANA, place)
+
+    members.remove(workspace, member.public_id, by=owner)
+
+    assert db.session.scalars(select(PortalSession.workspace_id)).all() == [elsewhere.id]
+
+
+def test_an_invitation_waits_five_minutes_and_three_in_a_day_are_enough(owner, workspace, clock):
+    clock.to(NOON)
+    member = members.add(workspace, name="Dana", email=DANA, by=owner)
+    with pytest.raises(Refused, match="five minutes"):
+        members.invite_again(workspace, member.public_id, by=owner)
+    for _ in range(3):
+        clock.forward(minutes=5)
+        members.invite_again(workspace, member.public_id, by=owner)
+    clock.forward(minutes=5)
+
+    with pytest.raises(Refused, match="three times"):
+        members.invite_again(workspace, member.public_id, by=owner)
+    sent = db.session.scalars(select(OutboxItem.key).where(OutboxItem.key.startswith(member.public_id))).all()
+    assert sorted(sent) == [f"{member.public_id}:{number}" for number in (1, 2, 3, 4)]

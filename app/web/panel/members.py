@@ -1,9 +1,11 @@
 from flask import Response, g
 from flask.typing import ResponseReturnValue
 
-from app.i18n import _
+from app.errors import Refused
+from app.i18n import _, ngettext
 from app.models import Workspace
 from app.services import members, workspaces
+from app.services.members import Removal
 from app.web.htmx import close_dialog, fragment, go, is_htmx
 from app.web.panel import bp
 from app.web.panel.forms import MemberForm
@@ -23,7 +25,7 @@ def add_member(workspace_id: str) -> ResponseReturnValue:
     added = form.gives(lambda: members.add(workspace, name=form.name.data, email=form.email.data, by=g.staff))
     if added is None:
         return _dialog(workspace, form)
-    toast(_("Added %(name)s", name=added.name))
+    toast(_("Added %(name)s", name=added.name), _("An invitation to the portal is on its way."))
     return _changed(workspace)
 
 
@@ -31,15 +33,48 @@ def add_member(workspace_id: str) -> ResponseReturnValue:
 def confirm_member_removal(workspace_id: str, member_id: str) -> ResponseReturnValue:
     workspace = workspaces.get(g.agency, workspace_id)
     member = members.get(workspace, member_id)
-    return fragment("panel/members/_remove.html", workspace=workspace, member=member)
+    removal = members.removal_of(member)
+    return fragment("panel/members/_remove.html", workspace=workspace, member=member, follows=_what_follows(removal))
 
 
 @bp.post("/workspaces/<workspace_id>/members/<member_id>/remove")
 def remove_member(workspace_id: str, member_id: str) -> ResponseReturnValue:
     workspace = workspaces.get(g.agency, workspace_id)
-    members.remove(workspace, member_id, by=g.staff)
-    toast(_("Removed the member"))
+    passed = members.remove(workspace, member_id, by=g.staff)
+    said = ngettext(
+        "%(num)s connection passed to the other members.", "%(num)s connections passed to the other members.", passed
+    )
+    toast(_("Removed the member"), said if passed else "")
     return _changed(workspace)
+
+
+@bp.post("/workspaces/<workspace_id>/members/<member_id>/invite")
+def invite_member(workspace_id: str, member_id: str) -> ResponseReturnValue:
+    workspace = workspaces.get(g.agency, workspace_id)
+    try:
+        members.invite_again(workspace, member_id, by=g.staff)
+        toast(_("Sent the invitation again"), kind="queued")
+    except Refused as refused:
+        toast(_("No invitation was sent"), str(refused), kind="error")
+    return _changed(workspace)
+
+
+def _what_follows(removal: Removal) -> str:
+    """What becomes of a member's connections, in a sentence; none where there are none."""
+    many = removal.connections
+    if not many:
+        return ""
+    if not removal.others:
+        return ngettext(
+            "%(num)s connection of theirs stays, and nobody of this client can look after it until you add another member.",
+            "%(num)s connections of theirs stay, and nobody of this client can look after them until you add another member.",
+            many,
+        )
+    return ngettext(
+        "%(num)s connection of theirs passes to the other members.",
+        "%(num)s connections of theirs pass to the other members.",
+        many,
+    )
 
 
 def _changed(workspace: Workspace) -> ResponseReturnValue:

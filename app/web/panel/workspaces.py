@@ -119,7 +119,8 @@ def url_of(workspace: Workspace) -> str:
 def members_context(workspace: Workspace) -> dict[str, Any]:
     """What `panel/members/_list.html` needs."""
     after, before = request.args.get("members-after"), request.args.get("members-before")
-    return {"workspace": workspace, "members": members.page(workspace, after=after, before=before)}
+    page = members.page(workspace, after=after, before=before)
+    return {"workspace": workspace, "members": page, "standing": members.standing(page.items)}
 
 
 def _status(form: NameForm) -> int:

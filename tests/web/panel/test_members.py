@@ -1,9 +1,12 @@
 import pytest
 
+from app import clock as app_clock
 from app.services import members
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import errors, one, page, toasts
+
+NOON = app_clock.now().replace(hour=12)  # what is counted by the day is then counted in one
 
 
 @pytest.fixture
@@ -76,3 +79,40 @@ def test_a_member_of_another_workspace_is_not_there(tom, agency, url):
     path = f"{url}/members/{elsewhere.public_id}/remove"
 
     assert tom.get(path).status_code == tom.post(path).status_code == 404
+
+
+def test_removing_says_what_becomes_of_their_connections(tom, workspace, url):
+    member = factories.make_member(workspace, "dana@harbordental.example")
+    for _ in range(2):
+        factories.make_connection(workspace, owner_email="dana@harbordental.example", name=f"Account {_}")
+    path = f"{url}/members/{member.public_id}/remove"
+    assert "nobody of this client can look after them" in page(tom.get(path, htmx=True)).text
+    factories.make_member(workspace, "ann@harbordental.example", "Ann")
+    assert "2 connections of theirs pass to the other members." in page(tom.get(path, htmx=True)).text
+
+    assert "2 connections passed to the other members." in toasts(tom.post(path, htmx=True))
+
+
+def test_the_list_says_how_far_each_member_has_come(app, tom, workspace, url):
+    tom.post(f"{url}/members", {"name": "Dana Reyes", "email": "dana@harbordental.example"}, htmx=True)
+    assert "Invitation on its way" in tom.get(url).text
+    factories.signed_in_client(app, "dana@harbordental.example", workspace)
+
+    shown = one(page(tom.get(url)), "#members")
+
+    assert "Signed in" in shown.text
+    assert "Send invitation again" not in shown.text
+
+
+def test_an_invitation_is_sent_again_after_a_while_and_three_times_a_day(tom, workspace, url, clock):
+    clock.to(NOON)
+    tom.post(f"{url}/members", {"name": "Dana Reyes", "email": "dana@harbordental.example"}, htmx=True)
+    (member,) = members.page(workspace).items
+    path = f"{url}/members/{member.public_id}/invite"
+    assert "less than five minutes ago" in toasts(tom.post(path, htmx=True))
+
+    for _ in range(3):
+        clock.forward(minutes=5)
+        assert "Sent the invitation again" in toasts(tom.post(path, htmx=True))
+    clock.forward(minutes=5)
+    assert "three times today" in toasts(tom.post(path, htmx=True))
