@@ -43,6 +43,7 @@ class Asked:
     workflow: str
     is_mending: bool
     account: str | None
+    handed_over_from: str | None
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def _asked(asked: outgoing.Asked) -> Asked:
     app = asked.app
     labels = (app.scope_label(scope) for scope in app.ordered(asked.scopes))
     permissions = tuple(dict.fromkeys(labels))
-    return Asked(Known(app.key, app.name), asked.note, permissions, asked.workflow, asked.is_mending, asked.account)
+    told = (asked.note, permissions, asked.workflow, asked.is_mending, asked.account, asked.handed_over_from)
+    return Asked(Known(app.key, app.name), *told)
 
 
 @lru_cache(maxsize=64)

@@ -29,6 +29,7 @@ from app.services import (
     connections,
     deliveries,
     forecasts,
+    hand_over_asks,
     mending_requests,
     paging,
     scopes,
@@ -37,6 +38,7 @@ from app.services import (
 from app.services.badges import Badge
 from app.services.deliveries import Delivery
 from app.services.forecasts import Ending
+from app.services.hand_over_asks import HandOver
 from app.services.paging import Page
 
 FEW = 5  # of each kind on the home page
@@ -100,11 +102,12 @@ class Counts:
     stuck: int
     undelivered: int
     ending: int = 0
+    hand_overs: int = 0
 
     @property
     def total(self) -> int:
         """How many things there are in all."""
-        return self.broken + self.stuck + self.undelivered + self.ending
+        return self.broken + self.stuck + self.undelivered + self.ending + self.hand_overs
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class Attention:
     stuck: Sequence[Stuck]
     undelivered: Sequence[Undelivered]
     ending: Sequence[Ending] = ()
+    hand_overs: Sequence[HandOver] = ()
 
 
 @dataclass(frozen=True)
@@ -156,8 +160,9 @@ def counts(agency: Agency) -> Counts:
     ending = forecasts.ending(agency, at=at).with_only_columns(func.count(Connection.id)).scalar_subquery()
     stuck = [way.with_only_columns(func.count(ConnectionRequest.id)).scalar_subquery() for way in ways]
     undelivered = _undelivered(agency).with_only_columns(func.count(Bundle.id)).scalar_subquery()
-    row = db.session.execute(select(broken, undelivered, ending, *stuck)).one()
-    return Counts(row[0], sum(row[3:]), row[1], row[2])
+    named = hand_over_asks.waiting(agency).with_only_columns(func.count(ConnectionRequest.id)).scalar_subquery()
+    row = db.session.execute(select(broken, undelivered, ending, named, *stuck)).one()
+    return Counts(row[0], sum(row[4:]), row[1], row[2], row[3])
 
 
 def first_few(agency: Agency, known: Counts) -> Attention:
@@ -170,6 +175,7 @@ def first_few(agency: Agency, known: Counts) -> Attention:
         else [],
         _mails(paging.page(_undelivered(agency), Bundle.sent_at, size=FEW).items) if known.undelivered else [],
         forecasts.page(agency, at=at, size=FEW).items if known.ending else [],
+        hand_over_asks.page(agency, size=FEW).items if known.hand_overs else [],
     )
 
 

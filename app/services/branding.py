@@ -85,6 +85,7 @@ def save(
     timezone: str,
     logo: bytes | None = None,
     remove_logo: bool = False,
+    hands_over: bool | None = None,
     by: Staff,
 ) -> None:
     """Change what is given; Refused for what can't be accepted, each with its field. `logo` is the uploaded file."""
@@ -96,6 +97,7 @@ def save(
         "sender_address": senders.checked(sender_address, agency=agency),
         "accent": colours.parse(accent),
         "timezone": _zone(timezone),
+        "hands_over": agency.hands_over if hands_over is None else hands_over,
     }
     if logo is not None:
         drawn = logos.redraw(logo)

@@ -61,8 +61,11 @@ def open_for(workspace_id: int, recipient: str, *, at: datetime) -> Bundle | Non
     return found
 
 
-def mint(workspace: Workspace, recipient: str, *, by: Staff, at: datetime) -> Bundle:
-    """Give the recipient's open bundle a fresh link, or open one: the old link dies, channel and clock are set anew."""
+def mint(workspace: Workspace, recipient: str, *, by: Staff | str, at: datetime) -> Bundle:
+    """Give the recipient's open bundle a fresh link, or open one: the old link dies, channel and clock are set anew.
+
+    `by` is who asks: one of the staff, or the name that an earlier mail was signed with.
+    """
     with transaction() as session:
         lock(workspace.id)
         channel = channel_for(workspace.id, recipient)
@@ -76,7 +79,7 @@ def mint(workspace: Workspace, recipient: str, *, by: Staff, at: datetime) -> Bu
             "nonce": nonce,
             "epoch": epoch,
             "token_hash": link_tokens.digest(token),
-            "sent_by": by.name,
+            "sent_by": by if isinstance(by, str) else by.name,
             "sent_at": at,
             "clock_started_at": None,
             "expires_at": at + channel.lifetime,
@@ -99,27 +102,29 @@ def mint(workspace: Workspace, recipient: str, *, by: Staff, at: datetime) -> Bu
         return bundle
 
 
-def mail(bundle: Bundle, *, at: datetime) -> None:
-    """Put the one mail of this epoch in the outbox, and start the wait until the next resend."""
+def mail(bundle: Bundle, *, at: datetime, due_at: datetime | None = None) -> None:
+    """Put the one mail of this epoch in the outbox, due now or later, and start the wait until the next resend."""
     touch(bundle.workspace_id, at=at)
     outbox.put(
         "bundle.sent",
         f"{bundle.public_id}:{bundle.epoch}",
         agency_id=bundle.agency_id,
         at=at,
+        due_at=due_at,
         bundle=bundle.id,
         epoch=bundle.epoch,
     )
     # point: mail.queued
+    leaves = due_at or at
     known = db.session.scalar(
         select(Recipient).where(Recipient.workspace_id == bundle.workspace_id, Recipient.email == bundle.recipient)
     )
     if known:
-        known.mailed_at = max(known.mailed_at, at)  # one that waited longer for the lock read its clock earlier
+        known.mailed_at = max(known.mailed_at, leaves)  # one that waited longer for the lock read its clock earlier
     else:
         db.session.add(
             Recipient(
-                agency_id=bundle.agency_id, workspace_id=bundle.workspace_id, email=bundle.recipient, mailed_at=at
+                agency_id=bundle.agency_id, workspace_id=bundle.workspace_id, email=bundle.recipient, mailed_at=leaves
             )
         )
     db.session.flush()

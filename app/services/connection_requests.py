@@ -49,6 +49,7 @@ _FULFIL = Prepared(
         other_account=or_(ConnectionRequest.other_account, bindparam("other", type_=Boolean)),
         notice=None,
         granted_scopes=None,
+        hand_over_to=None,
     )
 )
 _FILL = Prepared(update(Slot).where(Slot.id == bindparam("slot")).values(connection_id=bindparam("connection")))
@@ -161,6 +162,7 @@ def withdraw(asked: ConnectionRequest, *, by: Staff | Actor, at: datetime) -> No
         "generation": ConnectionRequest.generation + 1,
         "notice": None,
         "granted_scopes": None,
+        "hand_over_to": None,
     }
     if not moved(asked, to=Status.CANCELLED, **values):
         raise Conflict(_("This request is already settled."))

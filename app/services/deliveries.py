@@ -121,6 +121,6 @@ def told(row: Any, at: datetime) -> Delivery | None:
         return Delivery(DeliveryState.DELAYED, row.created_at, str(NO_SERVER), "no_server")
     if reason:
         return Delivery(DeliveryState.DELAYED, max(row.due_at, at), reason, row.error)
-    if at - row.created_at > SOON:
+    if at - max(row.created_at, row.due_at) > SOON:
         return Delivery(DeliveryState.DELAYED, at, str(NOT_YET))
     return Delivery(DeliveryState.QUEUED, row.created_at)

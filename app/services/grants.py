@@ -75,7 +75,13 @@ def _opened(flow: Flow) -> dict[str, Any]:
 
 def replace_earlier(flow: Row | Flow, *, at: datetime) -> None:
     """Have the grants discarded now that earlier flows of the same request hold. Within a transaction."""
-    of = {"asked": flow.request_id, "flow": flow.id}
+    if flow.request_id is not None:
+        drop(flow.request_id, besides=flow.id, at=at)
+
+
+def drop(request_id: int, *, besides: int = 0, at: datetime) -> None:
+    """Have the grants discarded now that a request's flows hold, but for one of them. Within a transaction."""
+    of = {"asked": request_id, "flow": besides}
     held = flow_rows.HELD(**of).scalars().all()
     if held:
         flow_rows.REPLACED(**of)

@@ -91,6 +91,12 @@ class Card:
         return self.asked.status in (Status.PENDING, Status.DECLINED)
 
     @property
+    def may_hand_over(self) -> bool:
+        """Whether the client may name a colleague for it: once, as long as the agency wants it; what is theirs they mend."""
+        is_first = self.asked.handed_over_at is None
+        return self.is_open and self.asked.hands_over and is_first and not self.is_mending
+
+    @property
     def is_other_account(self) -> bool:
         """Whether the last try brought another account than was expected."""
         return self.asked.notice is Notice.OTHER_ACCOUNT

@@ -54,6 +54,13 @@ _has_ended = or_(Bundle.closed_at.is_not(None), Bundle.expires_at <= bindparam("
 _unsettled = or_(*(ConnectionRequest.status == status for status in Status if not status.settled))
 _is_settled = func.min(case((_unsettled, 0), else_=1))  # of none it is null
 _settled = select(_is_settled).where(ConnectionRequest.bundle_id == Bundle.id).scalar_subquery()
+_handed_over = (  # while the bundle was open, by whom it asks
+    ConnectionRequest.workspace_id == Bundle.workspace_id,
+    ConnectionRequest.handed_over_from == Bundle.recipient,
+    ConnectionRequest.handed_over_at >= Bundle.created_at,
+    or_(Bundle.closed_at.is_(None), ConnectionRequest.handed_over_at <= Bundle.closed_at),
+)
+_is_handed_over = case((exists(select(ConnectionRequest.id).where(*_handed_over)), 1))
 ENTERED = Prepared(
     select(
         IntakeSession.epoch.label("opened_epoch"),
@@ -72,7 +79,7 @@ ENTERED = Prepared(
         Agency.accent,
         Agency.logo_digest,
         Agency.timezone,
-        case((_has_ended, _settled)).label("is_settled"),
+        case((_has_ended, func.coalesce(_settled, _is_handed_over))).label("is_settled"),
     )
     .join(Bundle, Bundle.id == IntakeSession.bundle_id)
     .join(Agency, Agency.id == Bundle.agency_id)
@@ -119,20 +126,40 @@ _requests = (
 )
 _is_in_bundle = ConnectionRequest.bundle_id == bindparam("bundle")
 ONE = Prepared(_requests.where(_is_in_bundle, ConnectionRequest.public_id == bindparam("named")))
-_cards = _requests.add_columns(
-    ConnectionRequest.note,
-    ConnectionRequest.granted_scopes,
-    Workflow.name.label("workflow"),
-    Slot.number,
-    Connection.account,
-    Connection.health,
-    case((_is_open, exists(_given)), else_=false()).label("is_given"),
-).join(Workflow, Workflow.id == ConnectionRequest.workflow_id)
+_cards = (
+    _requests.add_columns(
+        ConnectionRequest.note,
+        ConnectionRequest.granted_scopes,
+        ConnectionRequest.handed_over_from,
+        ConnectionRequest.handed_over_at,
+        ConnectionRequest.hand_over_to,
+        Agency.hands_over,
+        Workflow.name.label("workflow"),
+        Slot.number,
+        Connection.account,
+        Connection.health,
+        case((_is_open, exists(_given)), else_=false()).label("is_given"),
+    )
+    .join(Workflow, Workflow.id == ConnectionRequest.workflow_id)
+    .join(Agency, Agency.id == ConnectionRequest.agency_id)
+)
 CARDS = Prepared(_cards.where(_is_in_bundle, ConnectionRequest.status != Status.CANCELLED))
 _of_slots = select(Connection.id, Connection.scopes, Connection.oauth_client.label("client")).join(
     Slot, Slot.connection_id == Connection.id
 )
 OF_SLOTS = Prepared(_of_slots.join(ConnectionRequest, ConnectionRequest.slot_id == Slot.id).where(_is_in_bundle))
+HANDED_OVER = Prepared(
+    select(
+        ConnectionRequest.public_id,
+        ConnectionRequest.app_key,
+        ConnectionRequest.recipient,
+        ConnectionRequest.handed_over_at,
+    )
+    .join(Bundle, Bundle.workspace_id == ConnectionRequest.workspace_id)
+    .where(Bundle.id == bindparam("bundle"), ConnectionRequest.status != Status.CANCELLED, *_handed_over)
+    .order_by(ConnectionRequest.handed_over_at.desc(), ConnectionRequest.id.desc())
+    .limit(100)
+)
 
 # Of a workflow, over bundles: all that one recipient was ever asked for it. Of what is settled, only the latest of each
 # account: a later request for it stands in its place.

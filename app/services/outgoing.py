@@ -25,6 +25,7 @@ class Asked:
     workflow: str
     is_mending: bool = False
     account: str | None = None  # which is to be mended
+    handed_over_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ _WHOLE = (
         _asked.app_key,
         _asked.note,
         _asked.sent_scopes,
+        _asked.handed_over_from,
         _workflow.name.label("workflow"),
         (_asked.kind == Kind.REAUTHORIZE).label("is_mending"),
         Connection.account,
@@ -141,7 +143,7 @@ def read_all(bundle_ids: Sequence[int]) -> dict[int, Outgoing]:
 
 def _of(row: Any) -> Asked:
     told = (scopes.app_of(row), row.note, tuple(row.sent_scopes or ()), row.workflow)
-    return Asked(*told, bool(row.is_mending), row.account if row.is_mending else None)
+    return Asked(*told, bool(row.is_mending), row.account if row.is_mending else None, row.handed_over_from)
 
 
 def start_clocks(epochs: Mapping[int, int], *, at: datetime) -> None:

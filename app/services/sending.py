@@ -122,13 +122,13 @@ def _dispatch(
     if moved.rowcount != len(ids):  # type: ignore[attr-defined]
         raise Conflict(_("Somebody else changed this workflow just now. Try again."))
     # point: requests.moved
-    for each in _post(bundle, at=at):
+    for each in post(bundle, at=at):
         if each.id in ids:
             audit.record("request.sent", each, by=by, at=at, app=each.app_key, recipient=recipient)
 
 
-def _post(bundle: Bundle, *, at: datetime) -> Sequence[ConnectionRequest]:
-    """Freeze what the mail will name, and write it to the outbox; returns all that it covers."""
+def post(bundle: Bundle, *, at: datetime, due_at: datetime | None = None) -> Sequence[ConnectionRequest]:
+    """Freeze what the mail will name, and write it to the outbox, due now or later; returns all that it covers."""
     # point: mail.posting
     outstanding = db.session.scalars(
         select(ConnectionRequest)
@@ -143,7 +143,7 @@ def _post(bundle: Bundle, *, at: datetime) -> Sequence[ConnectionRequest]:
         each.sent_scopes = list(scopes.required(each, to_mend))
     db.session.flush()
     # point: scopes.frozen
-    bundles.mail(bundle, at=at)
+    bundles.mail(bundle, at=at, due_at=due_at)
     return outstanding
 
 
@@ -163,6 +163,7 @@ def resend(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
         bundle = bundles.mint(asked.workflow.workspace, asked.recipient, by=by, at=at)
         # point: resend.minted
         clean = {"declined_reason": "", "declined_at": None, "notice": None, "bundle_id": bundle.id, "sent_at": at}
+        clean |= {"hand_over_to": None}
         sources = frozenset({Status.PENDING, Status.DECLINED})
         if not connection_requests.moved(asked, to=Status.PENDING, only_from=sources, **clean):
             raise Conflict(_("This request is already settled."))
@@ -177,7 +178,7 @@ def resend(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
         )
         # point: resend.counted
         audit.record("request.resent", asked, by=by, at=at, app=asked.app_key, recipient=asked.recipient)
-        _post(bundle, at=at)
+        post(bundle, at=at)
     return asked
 
 
@@ -186,15 +187,15 @@ def _check_resend(asked: ConnectionRequest, agency: Agency) -> None:
         raise Conflict(_("Send it first with Send to client"))
     if asked.status not in (Status.PENDING, Status.DECLINED):
         raise Conflict(_("This request is already settled."))
-    _check_not_archived(asked)
-    if asked.status is Status.DECLINED and _is_asked_anew(asked):
+    check_not_archived(asked)
+    if asked.status is Status.DECLINED and is_asked_anew(asked):
         raise Conflict(_("A request for this account is already in the queue or pending."))
     if asked.resends >= MOST_RESENDS:
         raise Refused(_("No resends left"))
     connection_requests.check_eligible(agency, scopes.app_of(asked))
 
 
-def _is_asked_anew(asked: ConnectionRequest) -> bool:
+def is_asked_anew(asked: ConnectionRequest) -> bool:
     """Whether the same is asked with another request by now."""
     if asked.kind is Kind.REAUTHORIZE:
         ids = [asked.connection_id] if asked.connection_id else []
@@ -202,7 +203,8 @@ def _is_asked_anew(asked: ConnectionRequest) -> bool:
     return asked.slot is not None and connection_requests.live_for(asked.slot) is not None
 
 
-def _check_not_archived(asked: ConnectionRequest) -> None:
+def check_not_archived(asked: ConnectionRequest) -> None:
+    """Raise Conflict where nothing is sent any more."""
     if asked.workflow.archived_at or asked.workflow.workspace.archived_at:
         raise Conflict(_("This workspace is archived."))
 
@@ -243,7 +245,7 @@ def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staf
         if asked.status is Status.QUEUED:
             asked.recipient = address
         elif asked.status is Status.PENDING:
-            _check_not_archived(asked)
+            check_not_archived(asked)
             connection_requests.check_eligible(agency, scopes.app_of(asked))
             bundle = bundles.mint(asked.workflow.workspace, address, by=by, at=at)
             # point: recipient.minted
@@ -258,10 +260,12 @@ def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staf
                 notice=None,
                 granted_scopes=None,
                 typed_fields={},
+                hand_over_to=None,
+                handed_over_from=None,  # whoever has it now has it from staff
             )
             # point: recipient.moved
             bundles.close_if_settled(previous, at=at)
-            _post(bundle, at=at)
+            post(bundle, at=at)
         else:
             raise Conflict(_("Only a queued or pending request can go to another address."))
         audit.record(

@@ -9,13 +9,15 @@ from flask.typing import ResponseReturnValue
 
 from app import clock
 from app.errors import Conflict, NotFound, ProviderFailed, Refused
+from app.i18n import _
 from app.models import FlowSurface
-from app.services import connection_requests, flows, intake, right_account
+from app.services import connection_requests, flows, handovers, intake, right_account, scopes
 from app.services.flows import Started
 from app.services.intake import Card
 from app.web.errors import on_domain_error
 from app.web.htmx import hx_redirect, is_htmx
 from app.web.sessions import current_session, set_cookie
+from app.web.toasts import toast
 
 FLOW_COOKIE_AGE = int(flows.LIFETIME.total_seconds())
 FRAGMENT = "client/intake/_intake.html"
@@ -50,6 +52,8 @@ class CardPage:
             "in_portal": g.intake.surface is FlowSurface.PORTAL,
             "is_fragment": is_htmx(),
             "waiting": _waiting(cards, at=at),
+            "handed_over": [(scopes.app_of(each), each) for each in handovers.given(g.intake.bundle)],
+            "home": handovers.home(g.intake.bundle.recipient),
             "card_url": _card_url,
             "part_url": url_for(self.show_part, **_where()),
             **self.around(),
@@ -90,6 +94,8 @@ def add_card_acts(bp: Blueprint, address: str, page: CardPage) -> None:
         "decline": decline_request,
         "use": use_account,
         "keep": keep_account,
+        "hand-over": hand_over,
+        "take-back": take_back,
     }.items():
         rule = f"{address}/requests/<request_id>/{name}"
         bp.add_url_rule(rule, act.__name__, _view(act, page), methods=["POST"])
@@ -127,6 +133,18 @@ def keep_account(request_id: str) -> None:
     """“Use this account anyway”."""
     asked = connection_requests.in_bundle(g.intake.bundle, request_id)
     right_account.use(g.intake, asked.public_id, session_hash=current_session().id_hash)
+
+
+def hand_over(request_id: str) -> None:
+    """“Someone else manages this account”."""
+    asked = handovers.ask(g.intake.bundle, request_id, request.form.get(handovers.FIELD, "")[:400])
+    if asked.hand_over_to is None:
+        toast(_("Handed %(app)s over", app=scopes.app_of(asked).name), asked.recipient)
+
+
+def take_back(request_id: str) -> None:
+    """No longer ask for a colleague."""
+    handovers.take_back(g.intake.bundle, request_id)
 
 
 SAYS_CONFLICT = (use_account, keep_account)  # of the others the card says by itself how things stand

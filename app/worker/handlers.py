@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Protocol
 
 from app.models import OutboxState
-from app.services import bundle_mail, due_letters, letters, refresh_plans, revocations
+from app.services import bundle_mail, due_letters, joining, letters, refresh_plans, revocations
 from app.services import grants as held_grants
 from app.services.claims import Claimed
 from app.tenancy import acting_for
-from app.worker import grants, mail, refreshes, returns
+from app.worker import grants, joined, mail, refreshes, returns
 from app.worker.owed import Owed
 
 
@@ -78,6 +78,7 @@ HANDLERS = (
         ahead=True,
         batch=200,
     ),
+    Handler(joining.KIND, open=joined.opened, ready=joined.is_ready, settled=joined.settled),
 )
 
 

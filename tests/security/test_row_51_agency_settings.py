@@ -62,6 +62,7 @@ SETTINGS = {
     "support_email": ("one@x.example", "two@x.example", lambda scenery: letter(scenery)["Reply-To"]),
     "accent": ("#0e5a6e", "#a03c17", page),
     "logo": (picture(), None, logo),
+    "hands_over": (True, False, lambda scenery: "Someone else manages this account" in page(scenery)),
     "mails_per_hour": (1, 2, caps),  # what they do is in row 32
     "mails_per_recipient_day": (1, 2, caps),
 }

@@ -90,6 +90,7 @@ def _save(form: BrandingForm) -> None:
         timezone=form.timezone.data,
         logo=upload.read() if isinstance(upload, FileStorage) and upload.filename else None,
         remove_logo=form.remove_logo.data,
+        hands_over=form.hands_over.data,
         by=g.staff,
     )
 

@@ -6,7 +6,17 @@ from flask.typing import ResponseReturnValue
 from app.errors import Conflict
 from app.i18n import _
 from app.models import ConnectionRequest, Kind, Slot, Status, Workflow
-from app.services import connection_requests, deliveries, node_views, recipients, scopes, sending, slots, workspaces
+from app.services import (
+    connection_requests,
+    deliveries,
+    handovers,
+    node_views,
+    recipients,
+    scopes,
+    sending,
+    slots,
+    workspaces,
+)
 from app.services.sending import Sent
 from app.web.htmx import fragment
 from app.web.panel import bp
@@ -99,6 +109,24 @@ def change_recipient(request_id: str) -> ResponseReturnValue:
             return _recipient_dialog(asked, form, status=form.status)
         toast(_("Changed the recipient"), changed.recipient)
     return current(page_of(asked))
+
+
+@bp.post(f"{REQUEST}/hand-over")
+def approve_hand_over(request_id: str) -> ResponseReturnValue:
+    asked = connection_requests.get(g.agency, request_id)
+    with telling():
+        handovers.approve(g.agency, request_id, to=request.form.get("to", ""), by=g.staff)
+        toast(_("Handed %(app)s over", app=scopes.app_of(asked).name), asked.recipient)
+    return current(asked.workflow)
+
+
+@bp.post(f"{REQUEST}/hand-over/refuse")
+def refuse_hand_over(request_id: str) -> ResponseReturnValue:
+    asked = connection_requests.get(g.agency, request_id)
+    with telling():
+        handovers.refuse(g.agency, request_id, to=request.form.get("to", ""), by=g.staff)
+        toast(_("Refused to hand %(app)s over", app=scopes.app_of(asked).name), asked.recipient)
+    return current(asked.workflow)
 
 
 @bp.post(f"{REQUEST}/again")

@@ -92,6 +92,7 @@ class BrandingForm(PanelForm):
         render_kw={"type": "email", "autocomplete": "off"},
     )
     timezone = SelectField(_l("Time zone"))
+    hands_over = BooleanField(_l("Clients may hand an app over to a colleague"))
 
 
 def role_name(role: Role) -> str:

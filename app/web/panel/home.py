@@ -1,7 +1,7 @@
 from flask import g, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app.services import attention, deliveries, overview, workspaces
+from app.services import attention, deliveries, hand_over_asks, overview, workspaces
 from app.web.panel import bp
 from app.web.panel.navigation import needing_attention
 
@@ -38,3 +38,9 @@ def show_stuck() -> ResponseReturnValue:
 def show_undelivered() -> ResponseReturnValue:
     page = attention.undelivered_page(g.agency, after=request.args.get("after"), before=request.args.get("before"))
     return render_template("panel/home/undelivered.html", page=page)
+
+
+@bp.get("/attention/hand-overs")
+def show_hand_overs() -> ResponseReturnValue:
+    page = hand_over_asks.page(g.agency, after=request.args.get("after"), before=request.args.get("before"))
+    return render_template("panel/home/hand_overs.html", page=page)

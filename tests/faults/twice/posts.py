@@ -10,10 +10,11 @@ from app import clock, runtime
 from app.database import transaction
 from app.extensions import db
 from app.models import Agency, ConnectionRequest, OutboxItem, OutboxState, Recipient, Staff, Workflow, Workspace
-from app.services import connection_requests, connections, nodes, passwords, staff, workflows, workspaces
+from app.services import connection_requests, connections, handovers, nodes, passwords, staff, workflows, workspaces
 from tests import factories
 from tests.support.scenery import Side
 
+OUTSIDE = "sam@cobalt-it.example"
 NEW_PASSWORD = "a louder harbour at dusk"
 BRANDING = {"sender_name": "Northwind", "support_email": "help@northwind.example", "accent": "#123456"}
 BRANDING |= {"timezone": "UTC", "name": "Northwind"}
@@ -53,6 +54,13 @@ def _long_ago(scene: Scene) -> None:
             .where(Recipient.workspace_id == scene.workspace.id)
             .values(mailed_at=clock.now() - timedelta(minutes=6))
         )
+
+
+def _named(scene: Scene) -> None:
+    """The client asks that somebody outside be asked instead."""
+    bundle = scene.pending.bundle
+    assert bundle is not None
+    handovers.ask(bundle, scene.pending.public_id, OUTSIDE)
 
 
 def _undelivered(scene: Scene) -> None:
@@ -124,6 +132,10 @@ CASES: dict[str, Case] = {
     "client.start_flow": Case(who=CLIENT, each=START),
     "client.decline_request": Case({"reason": "We have left it."}, CLIENT),
     "client.use_account": Case(who=CLIENT, first=_offer),
+    "client.hand_over": Case({"colleague": "sam.cole@harbordental.example"}, CLIENT),
+    "client.take_back": Case(who=CLIENT, first=_named),
+    "panel.approve_hand_over": Case({"to": OUTSIDE}, first=_named),
+    "panel.refuse_hand_over": Case({"to": OUTSIDE}, first=_named),
     "panel.set_source": Case({"source": "agency", "confirmed": "y"}),
     "panel.use_account": Case({"confirmed": "y"}, first=_account),
     "panel.queue_mending": Case({"broken": "y"}, first=_used),

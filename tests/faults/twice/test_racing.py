@@ -14,7 +14,7 @@ from sqlalchemy import select
 from app.errors import Conflict
 from app.extensions import db
 from app.models import Channel, Connection, ConnectionRequest, Staff
-from app.services import connection_requests, sending, settlement, workflows
+from app.services import connection_requests, handovers, sending, settlement, workflows
 from app.tenancy import enter_tenant
 from app.worker.handlers import HANDLERS
 from app.worker.turns import Turns
@@ -25,7 +25,7 @@ from tests.support.clock import Clock
 
 pytestmark = pytest.mark.both_databases
 
-SAM = "sam@cobalt-it.example"
+SAM, COLLEAGUE = "sam@cobalt-it.example", "colleague@harbordental.example"
 SLACK = ("slack", "send_channel_message")
 GRANTS = next(handler for handler in HANDLERS if handler.kind == "grant.discard")
 _numbers = itertools.count(1)
@@ -76,6 +76,16 @@ class Events:
 
     def change_of_recipient(self, asked: ConnectionRequest, by: Staff) -> None:
         sending.change_recipient(by.agency, asked.public_id, recipient=SAM, by=by)
+
+    def hand_over(self, asked: ConnectionRequest, _: Staff) -> None:
+        handovers.ask(asked.bundle, asked.public_id, COLLEAGUE)
+
+    def hand_over_that_waits(self, asked: ConnectionRequest, _: Staff) -> None:
+        handovers.ask(asked.bundle, asked.public_id, SAM)
+
+    def hand_over_approved(self, asked: ConnectionRequest, by: Staff) -> None:
+        handovers.ask(asked.bundle, asked.public_id, SAM)
+        handovers.approve(by.agency, asked.public_id, to=SAM, by=by)
 
     def publish(self, asked: ConnectionRequest, by: Staff) -> None:
         workflows.publish(asked.workflow, by=by)
@@ -161,6 +171,9 @@ RAN_OUT = Outcome("let happen", "pending", "no connection", "nothing issued", f"
 TABLE: dict[str, tuple[Outcome, Outcome, Outcome, Outcome]] = {
     "cancel": (STAFF_WINS, STAFF_WINS, STAFF_WINS, TOO_LATE),
     "change of recipient": (MOVED, MOVED, MOVED, TOO_LATE),
+    "hand-over": (MOVED, MOVED, MOVED, TOO_LATE),
+    "hand-over that waits": (BOTH, BOTH, BOTH, TOO_LATE),
+    "hand-over approved": (MOVED, MOVED, MOVED, TOO_LATE),
     "decline": (BOTH, BOTH, BOTH, TOO_LATE),
     "resend": (BOTH_ON_A_DEAD_LINK, BOTH_ON_A_DEAD_LINK, BOTH_ON_A_DEAD_LINK, TOO_LATE),
     "fresh send": (BOTH_ON_A_DEAD_LINK, BOTH_ON_A_DEAD_LINK, BOTH_ON_A_DEAD_LINK, BOTH_ON_A_DEAD_LINK),
@@ -174,7 +187,7 @@ def run(place: Place, clock: Clock, event: str, moment: str) -> Outcome:
     """A callback with that event at that moment of it."""
     near_the_end = Channel.LINK.lifetime - timedelta(minutes=5)
     race = Race(place, clock, starts=near_the_end if event == "expiry of the link" else timedelta(minutes=10))
-    happen = partial(race.happen, getattr(Events(clock), event.replace(" ", "_")))
+    happen = partial(race.happen, getattr(Events(clock), event.replace(" ", "_").replace("-", "_")))
     if moment == "before the claim":
         happen()
     elif moment != "after storing":
@@ -201,7 +214,7 @@ def test_what_overtakes_a_callback_has_one_winner(place, proof, clock, database_
         proof.figure(f"{event}, {moment}", outcome)
 
 
-@pytest.mark.parametrize("event", ["cancel", "change of recipient"])
+@pytest.mark.parametrize("event", ["cancel", "change of recipient", "hand-over"])
 def test_a_check_that_is_gone_is_missed(place, clock, monkeypatch, event):
     """Were nobody to ask whether the request is still asked of the same person, the table would show another outcome."""
     monkeypatch.setattr(settlement, "_is_wanted", lambda *_: True)
