@@ -100,9 +100,12 @@ def _check(asked: ConnectionRequest, colleague: str) -> None:
         raise Refused(_("This is your own address. Write the address of your colleague."), field=FIELD)
 
 
-def given(bundle: Row | Bundle) -> Sequence[Row]:
-    """What the recipient handed over of a bundle, and who has it now; the latest first."""
-    return intake_rows.HANDED_OVER(bundle=bundle.id).all()
+def given(bundle: Row | Bundle, *, workflow: int | None = None) -> Sequence[Row]:
+    """What the recipient handed over of a bundle, or ever of a workflow, and who has it now; the latest first."""
+    if workflow is None:
+        return intake_rows.HANDED_OVER(bundle=bundle.id).all()
+    whose = {"workspace": bundle.workspace_id, "recipient": bundle.recipient}
+    return intake_rows.HANDED_OVER_OF_WORKFLOW(**whose, workflow=workflow).all()
 
 
 # ── What staff do ────────────────────────────────────────────────────────────

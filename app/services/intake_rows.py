@@ -54,13 +54,13 @@ _has_ended = or_(Bundle.closed_at.is_not(None), Bundle.expires_at <= bindparam("
 _unsettled = or_(*(ConnectionRequest.status == status for status in Status if not status.settled))
 _is_settled = func.min(case((_unsettled, 0), else_=1))  # of none it is null
 _settled = select(_is_settled).where(ConnectionRequest.bundle_id == Bundle.id).scalar_subquery()
-_handed_over = (  # while the bundle was open, by whom it asks
+IS_HANDED_OVER = (  # while the bundle was open, by whom it asks
     ConnectionRequest.workspace_id == Bundle.workspace_id,
     ConnectionRequest.handed_over_from == Bundle.recipient,
     ConnectionRequest.handed_over_at >= Bundle.created_at,
     or_(Bundle.closed_at.is_(None), ConnectionRequest.handed_over_at <= Bundle.closed_at),
 )
-_is_handed_over = case((exists(select(ConnectionRequest.id).where(*_handed_over)), 1))
+_is_handed_over = case((exists(select(ConnectionRequest.id).where(*IS_HANDED_OVER)), 1))
 ENTERED = Prepared(
     select(
         IntakeSession.epoch.label("opened_epoch"),
@@ -148,17 +148,24 @@ _of_slots = select(Connection.id, Connection.scopes, Connection.oauth_client.lab
     Slot, Slot.connection_id == Connection.id
 )
 OF_SLOTS = Prepared(_of_slots.join(ConnectionRequest, ConnectionRequest.slot_id == Slot.id).where(_is_in_bundle))
-HANDED_OVER = Prepared(
+_handed = (
     select(
         ConnectionRequest.public_id,
         ConnectionRequest.app_key,
         ConnectionRequest.recipient,
         ConnectionRequest.handed_over_at,
     )
-    .join(Bundle, Bundle.workspace_id == ConnectionRequest.workspace_id)
-    .where(Bundle.id == bindparam("bundle"), ConnectionRequest.status != Status.CANCELLED, *_handed_over)
+    .where(ConnectionRequest.status != Status.CANCELLED)
     .order_by(ConnectionRequest.handed_over_at.desc(), ConnectionRequest.id.desc())
     .limit(100)
+)
+HANDED_OVER = Prepared(_handed.join(Bundle, and_(*IS_HANDED_OVER)).where(Bundle.id == bindparam("bundle")))
+HANDED_OVER_OF_WORKFLOW = Prepared(
+    _handed.where(
+        ConnectionRequest.workspace_id == bindparam("workspace"),
+        ConnectionRequest.handed_over_from == bindparam("recipient"),
+        ConnectionRequest.workflow_id == bindparam("workflow"),
+    )
 )
 
 # Of a workflow, over bundles: all that one recipient was ever asked for it. Of what is settled, only the latest of each

@@ -117,25 +117,34 @@ def _name(row: Row) -> str:
 
 
 # Of a workflow the bundle in which something is still open, else the last one.
+_bundles = select(
+    Bundle.id,
+    Bundle.public_id,
+    Bundle.agency_id,
+    Bundle.workspace_id,
+    Bundle.recipient,
+    Bundle.sent_by,
+    Bundle.epoch,
+    Bundle.expires_at,
+    Bundle.closed_at,
+    Workflow.id.label("workflow_id"),
+    Workflow.public_id.label("workflow_public_id"),
+    Workflow.name.label("workflow"),
+)
 _STANDING = Prepared(
-    select(
-        Bundle.id,
-        Bundle.public_id,
-        Bundle.agency_id,
-        Bundle.workspace_id,
-        Bundle.recipient,
-        Bundle.sent_by,
-        Bundle.epoch,
-        Bundle.expires_at,
-        Bundle.closed_at,
-        Workflow.id.label("workflow_id"),
-        Workflow.public_id.label("workflow_public_id"),
-        Workflow.name.label("workflow"),
-    )
-    .join(_asked, _asked.bundle_id == Bundle.id)
+    _bundles.join(_asked, _asked.bundle_id == Bundle.id)
     .join(Workflow, Workflow.id == _asked.workflow_id)
     .where(Workflow.public_id == bindparam("named"), *_theirs)
     .order_by(case((_asked.status == Status.PENDING, 0), else_=1), Bundle.id.desc())
+    .limit(1)
+)
+# Where nothing is asked of them any more the last one that they handed something over of.
+_HANDED_OVER = Prepared(
+    _bundles.join(_asked, and_(*intake_rows.IS_HANDED_OVER))
+    .join(Workflow, Workflow.id == _asked.workflow_id)
+    .where(Workflow.public_id == bindparam("named"))
+    .where(Bundle.workspace_id == bindparam("workspace"), Bundle.recipient == bindparam("recipient"))
+    .order_by(Bundle.id.desc())
     .limit(1)
 )
 
@@ -145,7 +154,8 @@ def intake_for(visitor: Visitor, workflow_id: str, *, at: datetime) -> Intake:
 
     The bundle carries the workflow's name and ids besides.
     """
-    row = _STANDING(named=workflow_id, workspace=visitor.workspace_id, recipient=visitor.email).one_or_none()
+    wanted = {"named": workflow_id, "workspace": visitor.workspace_id, "recipient": visitor.email}
+    row = _STANDING(**wanted).one_or_none() or _HANDED_OVER(**wanted).one_or_none()
     if row is None:
         raise NotFound
     is_open = row.closed_at is None and row.expires_at > at

@@ -1,6 +1,6 @@
 """What a client does on the cards of apps: the same acts on the branded page and in the portal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from app import clock
 from app.errors import Conflict, NotFound, ProviderFailed, Refused
 from app.i18n import _
 from app.models import FlowSurface
+from app.prepared import Row
 from app.services import connection_requests, flows, handovers, intake, right_account, scopes
 from app.services.flows import Started
 from app.services.intake import Card
@@ -27,11 +28,15 @@ def _of_bundle() -> list[Card]:
     return intake.cards(g.intake.bundle)
 
 
+def _given_of_bundle() -> Sequence[Row]:
+    return handovers.given(g.intake.bundle)
+
+
 @dataclass(frozen=True)
 class CardPage:
     """A page with cards: the blueprint's views of all of it and of its fragment, its template, what it shows besides them.
 
-    `g.intake` says whose cards they are; all of its bundle's, unless `cards` finds others.
+    `g.intake` says whose cards they are; all of its bundle's, unless `cards` finds others, as `given` what was handed over.
     """
 
     show: str
@@ -39,6 +44,7 @@ class CardPage:
     template: str
     around: Callable[[], dict[str, Any]]
     cards: Callable[[], list[Card]] = _of_bundle
+    given: Callable[[], Sequence[Row]] = _given_of_bundle
 
     def shown(self, **more: Any) -> dict[str, Any]:
         """What the page needs; `more` after a mistake."""
@@ -52,7 +58,7 @@ class CardPage:
             "in_portal": g.intake.surface is FlowSurface.PORTAL,
             "is_fragment": is_htmx(),
             "waiting": _waiting(cards, at=at),
-            "handed_over": [(scopes.app_of(each), each) for each in handovers.given(g.intake.bundle)],
+            "handed_over": [(scopes.app_of(each), each) for each in self.given()],
             "home": handovers.home(g.intake.bundle.recipient),
             "card_url": _card_url,
             "part_url": url_for(self.show_part, **_where()),

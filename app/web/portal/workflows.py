@@ -1,12 +1,14 @@
 """`/portal/connections/workflows/<workflow>`: what one workflow asks of who is signed in, on the same cards as the branded page."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import g, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app import clock
-from app.services import intake, portal_requests
+from app.prepared import Row
+from app.services import handovers, intake, portal_requests
 from app.services.intake import Card
 from app.web.cards import FRAGMENT, CardPage, add_card_acts
 from app.web.htmx import fragment
@@ -31,7 +33,11 @@ def _around() -> dict[str, Any]:
     return {"is_unblocked": portal_requests.is_unblocked(g.intake.bundle.workflow_id)}
 
 
-PAGE = CardPage(".show_workflow", ".show_workflow_apps", "portal/workflows/show.html", _around, _cards)
+def _given() -> Sequence[Row]:
+    return handovers.given(g.intake.bundle, workflow=g.intake.bundle.workflow_id)
+
+
+PAGE = CardPage(".show_workflow", ".show_workflow_apps", "portal/workflows/show.html", _around, _cards, _given)
 
 
 @bp.get(ADDRESS)
