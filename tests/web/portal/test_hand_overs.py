@@ -10,10 +10,12 @@ from app.services import handovers
 from tests import factories
 from tests.support import provided
 from tests.support.visitor import Visitor
-from tests.web.portal.test_workflows import DANA, asked, dana, member, page, words  # noqa: F401 - they are fixtures
+from tests.web.portal import test_workflows
+from tests.web.portal.test_workflows import DANA, words
 
 LEE, SAM = "lee@harbordental.example", "sam@cobalt-it.example"
 catalog, config, visitor = provided.own
+asked, dana, member, page = (getattr(test_workflows, name) for name in ("asked", "dana", "member", "page"))
 person, workflow = provided.fixtures[1:]
 pytestmark = pytest.mark.both_databases
 
