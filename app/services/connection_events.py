@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.extensions import db
 from app.i18n import _
 from app.models import AuditEvent, Connection, Workflow
-from app.services import paging
+from app.services import causes, paging, scopes
 from app.services.paging import Page
 
 
@@ -34,8 +34,8 @@ def page(connection: Connection, *, after: str | None = None, before: str | None
         after=after,
         before=before,
     )
-    names = _workflows(found.items)
-    return Page([_event(each, names) for each in found.items], found.newer, found.older)
+    names, app = _workflows(found.items), scopes.app_of(connection).name
+    return Page([_event(each, names, app) for each in found.items], found.newer, found.older)
 
 
 def _workflows(rows: Sequence[AuditEvent]) -> Mapping[str, str]:
@@ -46,8 +46,8 @@ def _workflows(rows: Sequence[AuditEvent]) -> Mapping[str, str]:
     return {row[0]: row[1] for row in found}
 
 
-def _event(row: AuditEvent, names: Mapping[str, str]) -> Event:
-    how = [_by(row), _more(row, names)]
+def _event(row: AuditEvent, names: Mapping[str, str], app: str) -> Event:
+    how = [_by(row), _more(row, names, app)]
     return Event(row.at, _acts().get(row.type, row.type), ", ".join(filter(None, how)))
 
 
@@ -57,9 +57,11 @@ def _by(row: AuditEvent) -> str:
     return "" if row.actor_kind in ("system", "anonymous") else _("by the API key “%(name)s”", name=row.actor)
 
 
-def _more(row: AuditEvent, names: Mapping[str, str]) -> str:
+def _more(row: AuditEvent, names: Mapping[str, str], app: str) -> str:
     if name := names.get(str(row.data.get("workflow"))):
         return _("for the workflow %(name)s", name=name)
+    if cause := row.data.get("cause"):
+        return causes.words(str(cause), app)
     if row.type == "connection.renamed":
         return _("before: %(name)s", name=row.data.get("before", ""))
     return ""

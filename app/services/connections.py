@@ -70,6 +70,8 @@ def rename(connection: Connection, name: str, *, by: Staff | Actor) -> None:
             lock(connection, "name", "deleted_at")
             if connection.deleted_at is not None:
                 raise NotFound
+            if name == connection.name:
+                return
             before, connection.name = connection.name, name
             session.flush()
             # point: connection.renamed
