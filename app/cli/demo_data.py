@@ -137,7 +137,7 @@ def _bluefin(owner: Staff) -> None:
 
 
 def _kestrel(owner: Staff) -> None:
-    """Published; one of its accounts broke."""
+    """Published; one of its accounts broke, and the other ends soon."""
     workspace = workspaces.create(owner.agency, "Kestrel Coffee", by=owner)
     workflow = _workflow(
         workspace,
@@ -160,6 +160,9 @@ def _kestrel(owner: Staff) -> None:
                 issuer=f"https://{slot.app_key}.example",
                 external_id="kestrel",
                 account="orders@kestrelcoffee.example",
+                granted_at=at,
+                broken_at=at if broken else None,
+                grant_ends_at=None if broken else at + timedelta(days=13),
                 created_at=at,
                 updated_at=at,
             )

@@ -29,6 +29,7 @@ def tour(browser: Browser, folder: Path) -> Iterator[Stop]:
         yield from mailbox(client, demo)
         yield from branded_page(client, plain.new_page(), demo)
         yield from after_sending(panel, demo)
+        yield from connection_pages(panel, demo)
         yield from odd_pages(client, panel, demo)
 
 
@@ -197,6 +198,30 @@ def after_sending(page: Page, demo: Demo) -> Iterator[Stop]:
     page.get_by_role("link", name="Bluefin Logistics").click()
     page.get_by_role("link", name="Fleet invoicing").click()
     yield "workflow-pending", page
+
+
+def connection_pages(page: Page, demo: Demo) -> Iterator[Stop]:
+    page.goto(f"{demo.url}/panel/connections")
+    yield "connections", page
+    page.get_by_label("Any status").select_option("revoked")
+    expect(page.get_by_role("heading", name="No connection fits")).to_be_visible()
+    yield "connections-none-fits", page
+    page.get_by_label("Any status").select_option("error")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.locator("tbody th a").click()
+    yield "connection", page
+    for button, name in (("#revoke", "connection-revoke"), ("#delete", "connection-delete"), ("#mend", "connection-ask")):
+        page.locator(button).click()
+        expect(page.locator("#dialog").get_by_role("heading")).to_be_visible()
+        yield name, page
+        page.keyboard.press("Escape")
+        expect(page.locator("#dialog")).to_be_hidden()
+    page.locator("#mend").click()
+    page.locator("#dialog").get_by_role("button", name="Add to queue").click()
+    expect(page.get_by_text("To reconnect orders@kestrelcoffee.example")).to_be_visible()
+    yield "workflow-reconnecting", page
+    page.goto(f"{demo.url}/panel/")
+    yield "home-asked", page
 
 
 def odd_pages(client: Page, panel: Page, demo: Demo) -> Iterator[Stop]:

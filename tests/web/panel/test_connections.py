@@ -74,7 +74,7 @@ def test_the_list_says_whose_each_is_how_it_stands_and_where_it_is_used(maya, wo
     assert "Reconnection needed. Access was removed or ran out in Slack." in words(found)
     assert f"Harbor Dental {PRIYA}" in words(found)
     assert "New patient intake" in words(found)
-    assert "Never" in words(found)
+    assert "Never used yet" in words(found)
     assert one(found, "button")["hx-get"] == at(broken, "/ask")
 
 
@@ -198,7 +198,7 @@ def test_the_page_tells_all_that_there_is(maya, workspace, workflow, held, owner
         "Connected and working.",
         "desk@slack.example",
         "Harbor Dental",
-        f"{PRIYA} who alone can reconnect or refresh it",
+        f"{PRIYA} , who alone can reconnect or refresh it",
         "Send messages",
         "chat:write",
         "New patient intake",
