@@ -4,9 +4,19 @@ from flask import g, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app import clock
+from app.errors import DomainError
 from app.i18n import _
 from app.models import Connection
-from app.services import confirmations, connection_events, connection_views, connections, revocations, scopes
+from app.services import (
+    audit,
+    confirmations,
+    connection_events,
+    connection_views,
+    connections,
+    credentials,
+    revocations,
+    scopes,
+)
 from app.services.connection_views import Filters
 from app.services.slots import NeedsConfirmation
 from app.web.htmx import fragment, go, is_htmx
@@ -58,6 +68,17 @@ def rename_connection(connection_id: str) -> ResponseReturnValue:
     if not form.does(lambda: connections.rename(connection, form.name.data, by=g.staff)):
         return _rename_dialog(connections.get(g.agency, connection_id), form, status=form.status)
     toast(_("Renamed to %(name)s", name=connection.name))
+    return go(url_of(connection_id))
+
+
+@bp.post(f"{CONNECTION}/refresh")
+def refresh_connection(connection_id: str) -> ResponseReturnValue:
+    connection = _to_change(connection_id)
+    act, name = (credentials.test if connection.is_clients else credentials.refresh_now), connection.name
+    try:
+        toast(name, act(connection, by=audit.actor_of(g.staff)))
+    except DomainError as error:
+        toast(name, str(error), kind="error")
     return go(url_of(connection_id))
 
 

@@ -7,10 +7,11 @@ from sqlalchemy import select
 
 from app import clock as app_clock
 from app.database import transaction
+from app.errors import ProviderFailed
 from app.extensions import db
 from app.models import AuditEvent, ConnectionRequest, Health, Kind, Revocation
 from app.oauth.faults import Fault
-from app.services import audit, connections, sending, slots
+from app.services import audit, connections, credentials, sending, slots
 from app.services.audit import Actor
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
@@ -478,3 +479,62 @@ def test_what_broke_is_no_longer_said_to_end(maya, broken, clock):
 
     assert not page(maya.get("/panel/")).select("#ending")
     assert "Ends soon" not in words(one(page(maya.get("/panel/connections")), "tbody"))
+
+
+# ── Testing and refreshing ───────────────────────────────────────────────────
+
+
+@pytest.fixture
+def asked_of(monkeypatch):
+    """What is asked of the app, and by whom, instead of asking it."""
+    found = []
+    for act in ("test", "refresh_now"):
+
+        def note(connection, *, by, act=act):
+            found.append((act, connection.public_id, by.name))
+            return f"{act} went well."
+
+        monkeypatch.setattr(credentials, act, note)
+    return found
+
+
+def test_a_clients_connection_is_only_tested(maya, owner, held, asked_of):
+    assert words(one(page(maya.get(at(held))), "#refresh")) == "Test"
+
+    answer = maya.post(at(held, "/refresh"), htmx=True)
+
+    assert answer.headers["HX-Redirect"] == at(held)
+    assert asked_of == [("test", held.public_id, owner.email)]
+    assert "test went well." in maya.get(at(held)).text
+
+
+def test_the_agencys_own_is_refreshed(maya, owner, workspace, asked_of):
+    ours = factories.make_connection(workspace)
+    assert words(one(page(maya.get(at(ours))), "#refresh")) == "Refresh"
+
+    maya.post(at(ours, "/refresh"), htmx=True)
+
+    assert asked_of == [("refresh_now", ours.public_id, owner.email)]
+
+
+def test_what_does_not_work_is_said(maya, held, monkeypatch):
+    def fails(_connection, *, by):
+        raise ProviderFailed(f"Slack does not answer {by.name}.")
+
+    monkeypatch.setattr(credentials, "test", fails)
+    maya.post(at(held, "/refresh"), htmx=True)
+
+    shown = one(page(maya.get(at(held))), ".gh-toasts > .toast")
+    assert "Front desk Slack does not answer maya@" in words(shown)
+
+
+def test_neither_a_stranger_nor_a_teammate_refreshes_what_is_not_theirs(tom, sam, workspace, held, asked_of):
+    ours = factories.make_connection(workspace, workspace_id=None)
+
+    assert sam.post(at(held, "/refresh"), htmx=True).status_code == 404
+    assert tom.post(at(ours, "/refresh"), htmx=True).status_code == 403
+    assert asked_of == []
+
+
+def test_what_is_broken_or_revoked_is_not_tested(maya, broken):
+    assert not page(maya.get(at(broken))).select("#refresh")
