@@ -241,6 +241,8 @@ def test_row_46_a_foreign_id_in_a_query_is_unknown(tenants, clock):
         f"{workspace}?": ("members-after", "members-before", "member_id"),
         "/panel/people": ("after", "before", "person_id"),
         "/panel/attention/requests": ("after", "before", "request_id"),
+        "/panel/connections": ("after", "before", "connection_id"),
+        "/panel/connections?": ("workspace", "workspace", "workspace_id"),
     }
     for path, (after, before, name) in lists.items():
         for way in (after, before):

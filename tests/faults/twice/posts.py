@@ -182,6 +182,8 @@ CASES: dict[str, Case] = {
 }
 # On an empty installation alone; what twenty do there is tested apart.
 FIRST_RUN = {"setup.create_agency", "setup.send_test_mail"}
+# These ask the app anew each time, and that is all that they are for; what several refreshes at once do is tested with those.
+ASKING = {"panel.refresh_connection"}
 
 
 def scene_of(side: Side) -> Scene:
