@@ -127,6 +127,18 @@ def test_a_client_reaches_their_own_bundle_and_nothing_else(app, scenery, clock)
             assert browser.get(route.path(scenery.ours.names)).status_code == 200, route
 
 
+def test_a_visitor_of_the_portal_reaches_what_is_theirs_and_no_other_surface(app, scenery, clock):
+    browser = scenery.visitor_of(scenery.ours)
+    for route in routes(app):
+        if route.endpoint in PUBLIC or route.surface not in ("panel", "client", "oauth", "portal"):
+            continue
+        path = route.path(scenery.ours.names)
+        if route.surface != "portal":
+            assert is_refused(route, send(scenery, browser, route, path)), route
+        elif route.method == "GET":
+            assert browser.get(path).status_code in (200, 303), route
+
+
 def test_the_cookie_of_one_surface_is_no_key_to_another(app, scenery):
     """The intake session's id, put into every other cookie, opens nothing."""
     browser = app.test_client()
@@ -142,11 +154,15 @@ def test_the_cookie_of_one_surface_is_no_key_to_another(app, scenery):
 
 
 def test_no_get_changes_anything(app, scenery, clock):
-    owner, client = scenery.staff(scenery.ours), scenery.client(scenery.ours)
+    visitors = [
+        scenery.staff(scenery.ours),
+        scenery.client(scenery.ours),
+        scenery.visitor_of(scenery.ours),
+    ]
     wrote = {}
     with app.app_context():
         for route in routes(app, "GET"):
-            for browser in (owner, client):
+            for browser in visitors:
                 with counted() as seen:
                     answer = browser.get(route.path(scenery.ours.names))
                 assert answer.status_code < 500, route
@@ -221,7 +237,8 @@ def answers(built, app):
 
 
 def asked_for(scenery, app):
-    visitors = [scenery.staff(scenery.ours), scenery.client(scenery.ours), scenery.nobody()]
+    clients = [scenery.client(scenery.ours), scenery.visitor_of(scenery.ours)]
+    visitors = [scenery.staff(scenery.ours), *clients, scenery.nobody()]
     for route in routes(app):
         for names in (scenery.ours.names, {name: unknown(name) for name in scenery.ours.names}):
             for browser in visitors:

@@ -72,7 +72,7 @@ def _found(
 ) -> list[AuditEvent]:
     """The first so many events of these connections, each looked for by its own index entry."""
     order = AuditEvent.id.asc() if backwards else AuditEvent.id.desc()
-    found: list[AuditEvent] = []
+    ids: list[int] = []
     for some in _chunks(subjects):
         ways = [
             select(AuditEvent.id)
@@ -82,9 +82,10 @@ def _found(
             .subquery()
             for each in some
         ]
-        ids = union_all(*(select(way.c.id) for way in ways))
-        found += db.session.scalars(select(AuditEvent).where(AuditEvent.id.in_(ids)).order_by(order).limit(most))
-    return sorted(found, key=lambda row: row.id, reverse=not backwards)[:most]
+        ids += db.session.scalars(union_all(*(select(way.c.id) for way in ways)))
+    ids = sorted(ids, reverse=not backwards)[:most]
+    # By themselves: joined, PostgreSQL may rather read the whole trail in the order of its ids up to these.
+    return list(db.session.scalars(select(AuditEvent).where(AuditEvent.id.in_(ids)).order_by(order))) if ids else []
 
 
 def _chunks(subjects: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -37,6 +37,7 @@ PUBLIC = {
     "digest": "a logo, by its content",
     "token": "a link: to hold it is the right; rows 1 to 12",
 }
+CLIENTS = ("client", "portal")
 NOWHERE = {name: unknown(name) for name in OWNED | {"connection"}}
 FORM = {  # what the forms at these addresses would be satisfied with
     "name": "Zoe",
@@ -126,7 +127,7 @@ def told_apart(
     browser, count, found = tenants.visitor(role), 0, []
     for case in every:
         status, *told = _ask(tenants, browser, case, case.asked, headers or {})
-        is_theirs = case.surface == ("client" if role == "client" else "panel")  # elsewhere the visitor is anonymous
+        is_theirs = case.surface == (role if role in CLIENTS else "panel")  # elsewhere the visitor is anonymous
         expected = (403, 404) if role == "member" else (404,)
         if [status, *told] != _ask(tenants, browser, case, case.unknown, headers or {}) or (
             is_theirs and status not in expected
@@ -154,22 +155,23 @@ def asked(tenants: Tenants, browser: FlaskClient, method: str, path: str, *, hea
     return browser.open(path, method=method, data=data, headers=headers or {})
 
 
-def walks(tenants: Tenants, *, full: bool) -> Iterator[tuple[str, Iterator[Case]]]:
+def walks(tenants: Tenants, *, full: bool) -> Iterator[tuple[str, Iterable[Case]]]:
     """Who asks for what: staff of ours for another agency's and mixed workspaces', a client for what is not in their bundle."""
     app, ours, theirs = tenants.app, tenants.ours.names, tenants.theirs.names
     for role in ROLES if full else ("owner",):
         yield role, cases(app, ours, theirs, may_be_all=True)
         yield role, cases(app, ours, tenants.beside, may_be_all=False)
     for foreign in (theirs, tenants.beside, tenants.next_door):
-        every = cases(app, ours, foreign, may_be_all=True)
-        yield "client", every if full else (case for case in every if case.surface == "client")
+        every = list(cases(app, ours, foreign, may_be_all=True))
+        for role in CLIENTS:
+            yield role, every if full else [case for case in every if case.surface == role]
 
 
 @pytest.mark.both_databases
 def test_row_46_a_foreign_id_in_any_place_of_any_address_answers_as_an_unknown_one(
     tenants, clock, proof, database_kind
 ):
-    """Every address of the installation, with ids of another agency, of another workspace and of another recipient in every set of its places, as owner, admin, member and client: the answer has the bytes of one for an id that nobody has, and no row changes."""
+    """Every address of the installation, with ids of another agency, of another workspace and of another recipient in every set of its places, as owner, admin, member, client and visitor of the portal: the answer has the bytes of one for an id that nobody has, and no row changes."""
     before, count, apart = tenants.everything(), 0, []
     for headers in ({}, {"HX-Request": "true"}, {"Accept": "application/json"}) if proof.full else ({},):
         for role, every in walks(tenants, full=proof.full):

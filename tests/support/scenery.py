@@ -11,9 +11,10 @@ from pathlib import Path
 from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
+from sqlalchemy import select
 
 from app.extensions import db
-from app.models import Agency, Health, Role, Staff
+from app.models import Agency, Health, Role, Staff, Workspace
 from app.services import branding, link_tokens, nodes, own_clients, sending
 from app.tenancy import across_tenants, acting_for, enter_tenant
 from tests import factories
@@ -32,6 +33,7 @@ class Side:
     agency_id: int
     slug: str
     people: Mapping[str, int]
+    recipient: str
     names: dict[str, str] = field(default_factory=dict)
     session_id: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
@@ -44,7 +46,7 @@ def build(name: str, *, recipient: str = RECIPIENT) -> Side:
         teammate = factories.make_staff(agency, "Tom Achterberg", role=Role.MEMBER)
         other = factories.make_staff(agency, "Ines Duarte", role=Role.MEMBER)
         people = {"owner": owner.id, "teammate": teammate.id, "other": other.id}
-        side = Side(agency.id, agency.slug, people)
+        side = Side(agency.id, agency.slug, people, recipient)
         workspace = factories.make_workspace(agency)
         member = factories.make_member(workspace)
         workflow = factories.make_workflow(workspace, owner, *STEPS)
@@ -142,6 +144,14 @@ class Scenery:
         """The browser that opened the agency's link."""
         browser = self.app.test_client()
         browser.set_cookie("gh_intake", side.session_id)
+        return browser
+
+    def visitor_of(self, side: Side) -> FlaskClient:
+        """A browser in which the agency's client is signed in to the portal."""
+        with self.app.app_context(), acting_for(side.agency_id):
+            workspace = db.session.scalars(select(Workspace).filter_by(public_id=side.names["workspace_id"])).one()
+            browser = factories.signed_in_client(self.app, side.recipient, workspace)
+            db.session.remove()
         return browser
 
     def nobody(self) -> FlaskClient:

@@ -42,9 +42,11 @@ class Tenants(Scenery):
             }
 
     def visitor(self, role: str) -> FlaskClient:
-        """A browser of ours, signed in with that role, or of the client who opened our link; a stranger elsewhere."""
+        """A browser of ours, signed in with that role, or of the client who opened our link or is in the portal; a stranger elsewhere."""
         if role == "client":
             browser = self.client(self.ours)
+        elif role == "portal":
+            browser = self.visitor_of(self.ours)
         else:
             with self.app.app_context(), across_tenants("a test's setting"):
                 browser = factories.signed_in(self.app, db.session.get_one(Staff, self._people[role]))
