@@ -29,7 +29,7 @@ SINGLE = ("theme.js", "icon.svg")
 STYLES = ("vendor/bootstrap.min.css", "theme.css")
 CLIENT = (
     *("vendor/htmx.min.js", "busy.js", "press.js", "poll.js", "errors.js"),
-    *("counter.js", "relative-time.js", "toasts.js"),
+    *("counter.js", "relative-time.js", "toasts.js", "focus.js"),
 )
 PANEL = (
     *("vendor/popper.min.js", "vendor/bootstrap.min.js", "vendor/htmx.min.js"),

@@ -33,6 +33,11 @@ class Demo:
         part = dict(self._messages())[name].get_body(("html",))
         return str(part.get_content()) if part else ""
 
+    def text(self, name: str) -> str:
+        """The text part of a mail."""
+        part = dict(self._messages())[name].get_body(("plain",))
+        return str(part.get_content()) if part else ""
+
     def _messages(self) -> list[tuple[str, EmailMessage]]:
         return FolderTransport(self.app.config["GATEHOUSE"].instance_path / "mail").messages()
 

@@ -2,11 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Route, expect
+from sqlalchemy import select
 
-from app.cli.demo_data import OWNER_EMAIL, PASSWORD, PRIYA
+from app.cli.demo_data import DANA, OWNER_EMAIL, PASSWORD, PRIYA
+from app.database import transaction
+from app.models import Bundle
+from app.tenancy import across_tenants
 from tests.support.demo import Demo, demo_running
 from tests.support.servers import wait_until
 
@@ -21,6 +26,7 @@ def tour(browser: Browser, folder: Path) -> Iterator[Stop]:
         demo_running(folder / "demo") as demo,
         browser.new_context() as office,
         browser.new_context() as home,
+        browser.new_context() as away,
         browser.new_context(java_script_enabled=False) as plain,
     ):
         panel, client = office.new_page(), home.new_page()
@@ -28,6 +34,8 @@ def tour(browser: Browser, folder: Path) -> Iterator[Stop]:
         yield from before_sending(panel)
         yield from mailbox(client, demo)
         yield from branded_page(client, plain.new_page(), demo)
+        yield from portal_of_a_member(away.new_page(), demo)
+        yield from portal_of_an_owner(home.new_page(), demo)
         yield from after_sending(panel, demo)
         yield from connection_pages(panel, demo)
         yield from odd_pages(client, panel, demo)
@@ -176,6 +184,67 @@ def without_script(page: Page, shown: Page, demo: Demo) -> Iterator[Stop]:
     yield "leaving", shown
 
 
+def portal_of_a_member(page: Page, demo: Demo) -> Iterator[Stop]:
+    """Dana, who is asked for one app and has connected none yet."""
+    yield from enter_portal(page, demo, DANA)
+    expect(page.get_by_text("1 app awaiting connection")).to_be_visible()
+    yield "portal-connections", page
+    page.get_by_role("link", name="Open New patient intake").click()
+    expect(page.get_by_role("button", name="Connect Slack")).to_be_visible()
+    yield "portal-workflow", page
+    with demo.app.app_context(), across_tenants("the tour"), transaction() as session:
+        bundle = session.scalars(select(Bundle).where(Bundle.recipient == DANA)).one()
+        ends, bundle.expires_at = bundle.expires_at, bundle.expires_at - timedelta(hours=5)
+    expect(page.get_by_text("This request expired")).to_be_visible()
+    yield "portal-workflow-expired", page
+    with demo.app.app_context(), across_tenants("the tour"), transaction() as session:
+        session.scalars(select(Bundle).where(Bundle.recipient == DANA)).one().expires_at = ends
+    expect(page.get_by_role("button", name="Connect Slack")).to_be_visible()
+
+
+def portal_of_an_owner(page: Page, demo: Demo) -> Iterator[Stop]:
+    """Priya, who was asked by link and has connected three."""
+    list(enter_portal(page, demo, PRIYA))
+    expect(page.get_by_text("Connected and working.")).to_have_count(3)
+    page.get_by_role("button", name=re.compile("^Refresh ")).first.click()
+    expect(page.get_by_text("is refreshed")).to_be_visible()
+    yield "portal-connections-of-an-owner", page
+    page.get_by_role("link", name=re.compile("^Rename ")).first.click()
+    yield "portal-rename", page
+    page.get_by_label("Connection Name").fill("")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".invalid-feedback")).to_be_visible()
+    yield "portal-rename-error", page
+    page.get_by_role("link", name="Cancel").click()
+    page.get_by_role("link", name=re.compile("^Revoke ")).last.click()
+    yield "portal-revoke", page
+    page.get_by_role("button", name="Revoke").click()
+    expect(page.get_by_text("Revoked. Workflows that depend on it are paused until you reconnect.")).to_be_visible()
+    yield "portal-connections-revoked", page
+    page.get_by_role("link", name="All activity").click()
+    expect(page.get_by_text("revoked by you")).to_be_visible()
+    yield "portal-activity", page
+    page.goto(f"{demo.url}/portal/connections/workflows/nothing")
+    yield "portal-not-found", page
+
+
+def enter_portal(page: Page, demo: Demo, email: str) -> Iterator[Stop]:
+    """Sign in with the code that is mailed."""
+    before = len([to for _name, to in demo.mails() if to == email])
+    page.goto(f"{demo.url}/portal/connections")
+    yield "portal-sign-in", page
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_role("button", name="Send me a code").click()
+    expect(page.get_by_label("Six-digit code")).to_be_visible()
+    yield "portal-code", page
+    wait_until(lambda: len([to for _name, to in demo.mails() if to == email]) > before)
+    newest = next(name for name, to in demo.mails() if to == email)
+    (code,) = re.findall(r"^\s*(\d{6})\s*$", demo.text(newest), re.MULTILINE)
+    page.get_by_label("Six-digit code").fill(code)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Connections", exact=True)).to_be_visible()
+
+
 def connect(page: Page, app: str) -> None:
     page.get_by_role("button", name=f"Connect {app}").click()
     page.wait_for_url("**/ask/**")
@@ -227,10 +296,6 @@ def connection_pages(page: Page, demo: Demo) -> Iterator[Stop]:
 def odd_pages(client: Page, panel: Page, demo: Demo) -> Iterator[Stop]:
     client.goto(f"{demo.url}/l/nothing")
     yield "link-cannot-be-opened", client
-    client.goto(f"{demo.url}/portal/connections")
-    yield "portal-not-open", client
-    client.goto(f"{demo.url}/portal/login/northwind-studio")
-    yield "portal-sign-in-not-open", client
     panel.goto(f"{demo.url}/panel/nothing")
     yield "not-found", panel
     client.goto(demo.sandbox_url)

@@ -8,9 +8,10 @@ from sqlalchemy import select
 
 from app import clock
 from app.database import transaction
+from app.errors import Conflict
 from app.extensions import db
 from app.models import AuditEvent, Connection, Flow, FlowSurface, Health, Revocation, Status
-from app.services import audit, connection_requests, sending
+from app.services import audit, connection_requests, credentials, sending
 from app.services.audit import Actor
 from tests import factories
 from tests.support.shared_app import foreign_workspace
@@ -155,7 +156,7 @@ def test_a_member_sees_their_own_connections_and_those_whose_owner_was_removed(a
     for each in (theirs, agencys, deleted):
         assert each.public_id not in html
         assert each.name not in html
-        for act in ("reconnect", "rename", "revoke"):
+        for act in ("refresh", "reconnect", "rename", "revoke"):
             assert dana.post(f"{PAGE}/{each.public_id}/{act}", name="Mine").status_code == 404
 
 
@@ -181,7 +182,7 @@ def test_an_owner_who_was_removed_has_nothing_left_here(app, workspace):
     assert answer.status_code == 303
 
 
-@pytest.mark.parametrize("act", ["reconnect", "rename", "revoke"])
+@pytest.mark.parametrize("act", ["refresh", "reconnect", "rename", "revoke"])
 def test_neither_another_workspace_nor_another_agency_reaches_a_connection(
     app, agency, workspace, slack, stranger, act
 ):
@@ -238,7 +239,7 @@ def test_a_row_names_app_account_label_and_last_use(dana, slack):
 @pytest.mark.parametrize(
     ("health", "acts"),
     [
-        (Health.ACTIVE, ["Reconnect", "Rename", "Revoke"]),
+        (Health.ACTIVE, ["Refresh", "Reconnect", "Rename", "Revoke"]),
         (Health.ERROR, ["Reconnect", "Rename", "Revoke"]),
         (Health.REVOKED, ["Reconnect", "Rename"]),
     ],
@@ -330,6 +331,30 @@ def test_a_form_to_revoke_that_comes_too_late_leads_back(dana, slack):
     assert dana.post(f"{PAGE}/{slack.public_id}/revoke").status_code == 303
     db.session.refresh(slack)
     assert slack.revocation is Revocation.CONFIRMED
+
+
+def test_refresh_says_the_result(dana, slack, monkeypatch):
+    asked = []
+    monkeypatch.setattr(credentials, "refresh_now", lambda given, *, by: asked.append((given.id, by)) or "It works.")
+    dana.get(PAGE)
+
+    dana.post(f"{PAGE}/{slack.public_id}/refresh")
+
+    assert asked == [(slack.id, Actor.client(DANA))]
+    assert "Front desk is refreshed It works." in words(dana.get(PAGE))
+
+
+def test_a_refresh_that_fails_says_why_on_the_page(dana, slack, monkeypatch):
+    def refuse(_connection, *, by):
+        raise Conflict("Slack no longer accepts it.")
+
+    monkeypatch.setattr(credentials, "refresh_now", refuse)
+    dana.get(PAGE)
+
+    answer = dana.post(f"{PAGE}/{slack.public_id}/refresh")
+
+    assert answer.status_code == 303
+    assert "Front desk was not refreshed Slack no longer accepts it." in words(dana.get(PAGE))
 
 
 def test_reconnect_leads_to_the_provider_for_the_same_connection(dana, slack):
@@ -452,4 +477,4 @@ def test_the_connections_are_paged(dana, workspace):
     assert second.count('<tr role="row" id=') == 3
     connection = re.search(r'id="connection-(\w+)"', second)[1]
     place = older.partition("?")[2]
-    assert f"/portal/connections/{connection}/reconnect?{place}" in second
+    assert f"/portal/connections/{connection}/refresh?{place}" in second
