@@ -9,6 +9,7 @@ from tests.e2e.portal import Portal
 from tests.e2e.staff import Panel
 from tests.e2e.test_main_job import DANA, LINK, PORTAL, PRIYA, link_in
 from tests.support.browser import WITHOUT_JAVASCRIPT, visitor
+from tests.support.servers import wait_until
 
 WORKFLOW = "New patient intake"
 
@@ -36,7 +37,6 @@ def test_a_member_connects_and_looks_after_their_accounts(installation: Installa
     with visitor(browser) as office, visitor(browser) as home:
         panel = Panel(office.new_page(), installation.url)
         ask(panel, DANA)
-        inbox.wait_for(2, quiet=1)
 
         dana = Portal(home.new_page(), installation.url, inbox)
         dana.sign_in(DANA)
@@ -85,8 +85,8 @@ def test_somebody_who_was_asked_by_link_finds_their_own_connections_and_nothing_
     with visitor(browser) as office, visitor(browser) as home, visitor(browser) as elsewhere:
         panel = Panel(office.new_page(), installation.url)
         ask(panel, DANA)
-        inbox.wait_for(2, quiet=1)
         client = Client(home.new_page())
+        wait_until(lambda: inbox.to(PRIYA))
         client.open(link_in(inbox.to(PRIYA)[0]))
         client.connect("Ledgerly", ann.email)
         expect(client.page.get_by_role("heading", name="The app is connected")).to_be_visible()
@@ -113,7 +113,6 @@ def test_members_of_another_workspace_see_none_of_it(installation: Installation,
     with visitor(browser) as office, visitor(browser) as home, visitor(browser) as elsewhere:
         panel = Panel(office.new_page(), installation.url)
         ask(panel, DANA)
-        inbox.wait_for(2, quiet=1)
         panel.make_workspace("Bluefin Logistics")
         panel.add_member("Tess", tess)
         dana = Portal(home.new_page(), installation.url, inbox)
@@ -138,7 +137,6 @@ def test_it_all_goes_without_javascript(installation: Installation, browser, dat
     with visitor(browser) as office, visitor(browser, **WITHOUT_JAVASCRIPT) as home:
         panel = Panel(office.new_page(), installation.url)
         ask(panel, DANA)
-        inbox.wait_for(2, quiet=1)
         dana = Portal(home.new_page(), installation.url, inbox)
         dana.sign_in(DANA)
         dana.open_workflow(WORKFLOW)
@@ -165,7 +163,6 @@ def test_the_keyboard_alone_will_do_and_what_is_pressed_stays_in_place(
     with visitor(browser) as office, visitor(browser) as home:
         panel = Panel(office.new_page(), installation.url)
         ask(panel, DANA)
-        inbox.wait_for(2, quiet=1)
         dana = Portal(home.new_page(), installation.url, inbox)
         dana.sign_in(DANA)
         dana.open_workflow(WORKFLOW)
