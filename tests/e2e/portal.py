@@ -41,23 +41,28 @@ class Portal(Client):
         self.page.get_by_role("link", name=f"Open {name}").click()
         expect(self.page.get_by_role("heading", name=name, level=1)).to_be_visible()
 
-    def row(self, name: str) -> Locator:
-        """A connection's row, by its app, account or label."""
-        return self.page.get_by_role("row").filter(has_text=name)
+    def row(self, app: str) -> Locator:
+        """The row of an app's connection."""
+        return self.page.get_by_role("row").filter(has=self.page.get_by_role("rowheader", name=app))
 
-    def press_on(self, act: str, name: str) -> None:
+    def label(self, app: str) -> str:
+        """What an app's connection is called."""
+        return self.row(app).get_by_role("cell").nth(1).inner_text()
+
+    def press_on(self, act: str, app: str) -> None:
         """One of the acts of a row."""
-        act_name = f"{act} {name}"
-        button = self.page.get_by_role("button", name=act_name, exact=True)
-        button.or_(self.page.get_by_role("link", name=act_name, exact=True)).click()
+        name = re.compile(f"^{act} ")
+        row = self.row(app)
+        row.get_by_role("button", name=name).or_(row.get_by_role("link", name=name)).click()
 
-    def rename(self, name: str, to: str) -> None:
-        self.press_on("Rename", name)
+    def rename(self, app: str, to: str) -> None:
+        self.press_on("Rename", app)
         self.page.get_by_label("Connection Name").fill(to)
         self.page.get_by_role("button", name="Save").click()
 
-    def revoke(self, name: str) -> None:
-        self.press_on("Revoke", name)
+    def revoke(self, app: str) -> None:
+        name = self.label(app)
+        self.press_on("Revoke", app)
         expect(self.page.get_by_role("heading", name=f"Revoke {name}?")).to_be_visible()
         self.page.get_by_role("button", name="Revoke").click()
 

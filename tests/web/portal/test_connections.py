@@ -249,7 +249,7 @@ def test_a_row_has_the_acts_that_make_sense(dana, slack, health, acts):
 
     html = dana.get(PAGE)
 
-    assert re.findall(r'aria-label="(\w+) Front desk"', html) == acts
+    assert re.findall(r'aria-label="(\w+) Front desk, Slack"', html) == acts
 
 
 def test_the_list_asks_for_itself_only_while_a_revocation_is_on_its_way(dana, slack):
