@@ -8,6 +8,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from app.catalog import load
+from app.web.panel.branding import FRAMING_CSP
 from app.web.security import CSP, HEADERS
 from tests.support.scenery import Scenery, unknown
 from tests.support.shared_app import on_sqlite
@@ -24,7 +25,7 @@ PUBLIC = {
 }
 MANAGERS = {
     *("set_up_app", "save_client", "confirm_client_removal", "remove_client"),
-    *("show_branding", "save_branding", "try_accent", "preview_branding"),
+    *("show_branding", "save_branding", "try_branding", "preview_page", "preview_mail"),
     *("show_people", "new_person", "add_person", "edit_role", "change_role", "confirm_disabling", "disable_person"),
     *("confirm_enabling", "enable_person", "confirm_new_password", "renew_password"),
 }
@@ -255,6 +256,8 @@ def test_every_answer_carries_the_security_headers_exactly(answers):
             expected["Cache-Control"] = FOR_EVER
         if is_public and path.endswith(".png"):
             expected["Cross-Origin-Resource-Policy"] = "cross-origin"
+        if route.endpoint == "panel.show_branding" and answer.status_code == 200:
+            expected["Content-Security-Policy"] = FRAMING_CSP
         if b"This link can't be opened" in answer.data or (answer.status_code == 303 and route.endpoint in EFFECTS):
             expected["Referrer-Policy"] = "no-referrer"
         for name, value in expected.items():

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from babel import dates
 from flask import current_app, g
+from markupsafe import escape
 
 from app import links, runtime
 from app.database import new_public_id
@@ -88,6 +89,12 @@ def compose(bundle: Outgoing, *, at: datetime) -> Message:
     return Message(letter)
 
 
+def html_of(bundle: Outgoing, *, url: str) -> str:
+    """The HTML of a mail that is looked at and never sent, leading to `url`, with a logo as `cid:logo`."""
+    _subject, _text, html = _made(_content(bundle), bundle.locale, bundle.timezone)
+    return html.replace(RECIPIENT, escape(bundle.recipient)).replace(URL, escape(url))
+
+
 def _url(bundle: Outgoing) -> str:
     return links.intake_url(link_tokens.of(bundle)) if bundle.channel is Channel.LINK else links.portal_url(bundle.slug)
 
@@ -118,17 +125,17 @@ def _asked(asked: outgoing.Asked) -> Asked:
 
 @lru_cache(maxsize=64)
 def _drawn(content: Content, locale: str, timezone: str) -> tuple[str, str, str]:
+    return _made(content, locale, timezone)
+
+
+def _made(content: Content, locale: str, timezone: str) -> tuple[str, str, str]:
     with current_app.app_context():  # its own language and zone, whoever's turn it was before
         g.locale, g.timezone = locale, timezone
         return _rendered(content)
 
 
 def _rendered(content: Content) -> tuple[str, str, str]:
-    subject = _(
-        "Action required: %(agency)s needs you to connect %(apps)s",
-        agency=content.agency,
-        apps=name_apps([asked.app.name for asked in content.apps]),
-    )
+    subject = subject_of(content.agency, [asked.app.name for asked in content.apps])
     shown = {
         "mail": content,
         "subject": subject,
@@ -136,6 +143,11 @@ def _rendered(content: Content) -> tuple[str, str, str]:
         "who": _who(content),
     }
     return subject, *looks.rendered("bundle_sent", shown)
+
+
+def subject_of(agency: str, apps: Sequence[str]) -> str:
+    """“Action required: Northwind Studio needs you to connect Slack”."""
+    return _("Action required: %(agency)s needs you to connect %(apps)s", agency=agency, apps=name_apps(apps))
 
 
 def name_apps(names: Sequence[str]) -> str:

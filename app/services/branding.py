@@ -1,7 +1,9 @@
 """How an agency looks and signs: name, logo, accent, sender, support address, time zone."""
 
+import base64
 import hashlib
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from zoneinfo import available_timezones
 
@@ -16,6 +18,46 @@ from app.i18n import _
 from app.models import Agency, Staff
 from app.services import addresses, audit, colours, logos, senders
 from app.services.colours import Palette
+
+
+@dataclass(frozen=True)
+class Look:
+    """A branding that may not be saved: what an agency has, with what was typed since. `draft` is a logo that is not, a PNG."""
+
+    name: str
+    sender_name: str
+    sender_address: str
+    support_email: str
+    accent: str
+    timezone: str
+    saved_logo_url: str | None = None
+    draft: bytes | None = None
+    remove_logo: bool = False
+
+    @property
+    def logo_url(self) -> str | None:
+        """Where the logo is that saving would leave; one that is not saved yet is in the address itself."""
+        if self.draft:
+            return f"data:image/png;base64,{self.picture}"
+        return None if self.remove_logo else self.saved_logo_url
+
+    @property
+    def picture(self) -> str:
+        """The logo that is not saved yet, in Base64; empty if there is none."""
+        return base64.b64encode(self.draft).decode("ascii") if self.draft else ""
+
+
+def look_of(agency: Agency) -> Look:
+    """How the agency looks as it is saved."""
+    return Look(
+        agency.name,
+        agency.sender_name,
+        agency.sender_address or "",
+        agency.support_email,
+        agency.accent,
+        agency.timezone,
+        saved_logo_url=logo_url(agency),
+    )
 
 
 def palette(agency: Agency) -> Palette:
@@ -46,9 +88,9 @@ def sheet_of(name: str) -> str:
     return sheet(f"#{name[:6]}")
 
 
-def sheet_url(agency: Agency) -> str:
-    """Where the agency's sheet is, on this installation."""
-    return f"/brand/{sheet_name(agency.accent)}.css"
+def sheet_url(look: Agency | Look) -> str:
+    """Where the sheet of a look is, on this installation."""
+    return f"/brand/{sheet_name(look.accent)}.css"
 
 
 def logo_url(agency: Agency) -> str | None:
@@ -96,7 +138,7 @@ def save(
         "support_email": addresses.normalise(support_email, field="support_email"),
         "sender_address": senders.checked(sender_address, agency=agency),
         "accent": colours.parse(accent),
-        "timezone": _zone(timezone),
+        "timezone": time_zone(timezone),
         "hands_over": agency.hands_over if hands_over is None else hands_over,
     }
     if logo is not None:
@@ -114,7 +156,8 @@ def save(
         audit.record("branding.changed", agency, by=by, at=at, changed=changed)
 
 
-def _zone(text: str) -> str:
+def time_zone(text: str) -> str:
+    """One of the zones that can be chosen; Refused."""
     if text not in time_zones():
         raise Refused(_("Choose a time zone from the list."), field="timezone")
     return text

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent / "static"
 VENDOR = ("bootstrap.min.css", "bootstrap.min.js", "htmx.min.js", "popper.min.js")
 
 # What pages load as it is.
-SINGLE = ("theme.js", "icon.svg")
+SINGLE = ("theme.js", "preview.js", "icon.svg")
 # What a page loads in one request, put together from the files that it is kept in.
 STYLES = ("vendor/bootstrap.min.css", "theme.css")
 CLIENT = (

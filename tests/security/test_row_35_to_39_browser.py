@@ -104,10 +104,7 @@ def test_row_36_every_page_keeps_to_it_and_holds_htmx_down(scenery, clock):
     workspace, workflow = scenery.ours.names["workspace_id"], scenery.ours.names["workflow_id"]
     staff, client = scenery.staff(scenery.ours), scenery.client(scenery.ours)
     pages = [
-        *[
-            (staff, path)
-            for path in ("/panel/", "/panel/workspaces", "/panel/branding", "/panel/people", "/panel/apps")
-        ],
+        *[(staff, path) for path in ("/panel/", "/panel/workspaces", "/panel/people", "/panel/apps")],
         (staff, f"/panel/workspaces/{workspace}/workflows/{workflow}"),
         (client, f"/connect/{scenery.ours.names['bundle_id']}"),
         *[(scenery.nobody(), path) for path in ("/panel/sign-in", "/portal/login", "/l/nothing", "/nowhere")],
@@ -124,6 +121,46 @@ def test_row_36_every_page_keeps_to_it_and_holds_htmx_down(scenery, clock):
             assert re.search(r'(?:src|href)="(?:/static/|/brand/|data:)', tag), f"{path}: {tag}"
         for form in re.findall(r'<form[^>]*action="([^"]*)"', answer.text):
             assert form.startswith("/") and not form.startswith("//"), f"{path}: {form}"  # noqa: PT018
+
+
+def policy_of(answer):
+    return {
+        name: values
+        for name, *values in (part.split() for part in answer.headers["Content-Security-Policy"].split("; "))
+    }
+
+
+def test_row_36_the_branding_page_alone_may_hold_frames_and_none_but_our_own(scenery, clock):
+    """Every other page of ours lets nobody frame it, so that nothing but the previews can be seen there."""
+    staff = scenery.staff(scenery.ours)
+    token = scenery.csrf(staff, "/panel/branding")
+
+    for answer in (staff.get("/panel/branding"), staff.post("/panel/branding", data={"csrf_token": token, "name": ""})):
+        assert policy_of(answer) == POLICY | {"frame-src": ["'self'"]}
+        for frame in re.findall(r"<iframe[^>]*>", answer.text):
+            assert re.search(r'sandbox="allow-same-origin"', frame)
+            assert "src=" not in frame
+            assert 'title="Preview of the ' in frame
+
+
+@pytest.mark.parametrize(("what", "styles"), [("page", "'self'"), ("mail", "'unsafe-inline'")])
+def test_row_36_a_preview_is_framed_by_our_pages_alone_and_runs_and_sends_nothing(scenery, clock, what, styles):
+    staff, path = scenery.staff(scenery.ours), f"/panel/branding/preview/{what}"
+    answer = staff.post(path, data={"csrf_token": scenery.csrf(staff, "/panel/branding")})
+
+    assert answer.status_code == 200
+    assert policy_of(answer) == {
+        "default-src": ["'none'"],
+        "style-src": [styles],
+        "img-src": ["'self'", "data:"],
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+        "frame-ancestors": ["'self'"],
+        "sandbox": ["allow-same-origin"],
+    }
+    assert "<script" not in answer.text
+    assert re.search(r"<body[^>]* inert", answer.text)
+    assert staff.get(path).status_code == 405, "no address leads to one"
 
 
 # ── Row 37 ──────────────────────────────────────────────────────────────────

@@ -1,38 +1,25 @@
-from dataclasses import dataclass
+"""`/panel/branding`: the agency's look, and how a change of it would be."""
+
+from typing import Any
 
 from flask import Response, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import FileStorage
 
-from app.errors import Refused
+from app import runtime
 from app.i18n import _
-from app.services import branding, colours
-from app.web.htmx import fragment, no_content
+from app.mailer import bundle_sent, transports
+from app.services import branding, colours, samples
+from app.services.branding import Look
+from app.web.htmx import fragment
 from app.web.panel import bp
 from app.web.panel.access import for_managers
 from app.web.panel.forms import BrandingForm
+from app.web.panel.looks import shown, tried
+from app.web.security import CSP
 from app.web.toasts import toast
 
-COLOUR_CHANGED = "accent-changed"
-
-
-@dataclass(frozen=True)
-class Look:
-    """A colour as the page shows it: adjusted, measured, and in a sheet that can be tried on."""
-
-    accent: str
-
-    @property
-    def contrasts(self) -> list[colours.Contrast]:
-        return colours.contrasts(self.accent)
-
-    @property
-    def explanations(self) -> list[str]:
-        return colours.explanations(self.accent)
-
-    @property
-    def sheet_url(self) -> str:
-        return url_for("brand.show_sheet", name=branding.sheet_name(self.accent))
+FRAMING_CSP = f"{CSP}; frame-src 'self'"  # for the previews: no other page of ours lets itself be framed
 
 
 @bp.get("/branding")
@@ -44,38 +31,23 @@ def show_branding() -> ResponseReturnValue:
 @bp.post("/branding")
 @for_managers
 def save_branding() -> ResponseReturnValue:
-    form = _offered(BrandingForm())
+    form = BrandingForm()
     if not form.does(lambda: _save(form)):
         return _page(form, form.status)
     toast(_("Saved the branding"))
     return redirect(url_for("panel.show_branding"), 303)
 
 
-@bp.get("/branding/accent")
+@bp.post("/branding/preview")
 @for_managers
-def try_accent() -> ResponseReturnValue:
-    """Measure a colour that was picked or typed."""
-    form = BrandingForm(formdata=None, accent=request.args.get("picked") or request.args.get("accent", ""))
-    look = _look(form.accent.data)
-    if look is None:
-        form.accent.validate(form)
-    else:
-        form.accent.data = look.accent
-    answer = fragment("panel/branding/_accent.html", form=form, look=look or _own_look(), status=200 if look else 422)
-    if look:
-        answer.headers["HX-Trigger-After-Swap"] = COLOUR_CHANGED
-    return answer
-
-
-@bp.get("/branding/preview")
-@for_managers
-def preview_branding() -> ResponseReturnValue:
-    look = _look(request.args.get("accent", ""))
-    return (
-        fragment("panel/branding/_preview.html", look=look, logo_url=branding.logo_url(g.agency))
-        if look
-        else no_content()
-    )
+def try_branding() -> ResponseReturnValue:
+    """Take what is typed for the preview; what can't be accepted is said at its field, and what was shown stays."""
+    form = BrandingForm()
+    form.validate()
+    before = shown()
+    look = tried(form, before, is_new_logo="logo_changed" in request.form)
+    around = _around(look) | {"is_fragment": True, "is_new_accent": look.accent != before.accent}
+    return fragment("panel/branding/_tried.html", status=422 if form.errors else 200, form=form, **around)
 
 
 def _save(form: BrandingForm) -> None:
@@ -95,27 +67,23 @@ def _save(form: BrandingForm) -> None:
     )
 
 
-def _offered(form: BrandingForm) -> BrandingForm:
-    form.timezone.choices = [(zone, zone.replace("_", " ")) for zone in branding.time_zones()]
-    return form
-
-
-def _look(text: str) -> Look | None:
-    try:
-        return Look(colours.parse(text))
-    except Refused:
-        return None
-
-
-def _own_look() -> Look:
-    return Look(g.agency.accent)
-
-
 def _page(form: BrandingForm, status: int) -> Response:
-    page = render_template(
-        "panel/branding/index.html",
-        form=_offered(form),
-        look=_look(form.accent.data or "") or _own_look(),
-        logo_url=branding.logo_url(g.agency),
-    )
-    return make_response(page, status)
+    """The whole page; after a refusal with the look of what could be accepted, less the file, which a browser lets go of."""
+    look = tried(form, branding.look_of(g.agency), is_new_logo=False)
+    page = render_template("panel/branding/index.html", form=form, saved=branding.logo_url(g.agency), **_around(look))
+    response = make_response(page, status)
+    response.headers["Content-Security-Policy"] = FRAMING_CSP
+    return response
+
+
+def _around(look: Look) -> dict[str, Any]:
+    """What is said about a look, and the address of its sheet."""
+    sender = look.sender_address or transports.sender(runtime.current().config)
+    return {
+        "look": look,
+        "contrasts": colours.contrasts(look.accent),
+        "explanations": colours.explanations(look.accent),
+        "sheet_url": branding.sheet_url(look),
+        "subject": bundle_sent.subject_of(look.name, samples.app_names()),
+        "sender": sender,
+    }

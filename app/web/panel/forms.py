@@ -5,7 +5,7 @@ from wtforms import BooleanField, SelectField
 
 from app.i18n import _, _l
 from app.models import Role
-from app.services import addresses, colours
+from app.services import addresses, branding, colours
 from app.web.forms import ADDRESS, GIVEN, NAME, PASSWORD, Password, RuledForm, Text, rule
 
 
@@ -79,10 +79,17 @@ class ClientForm(PanelForm):
     client_secret = Password(_l("Client secret"), render_kw={"autocomplete": "off"})
 
 
-class BrandingForm(PanelForm):
+def time_zones() -> list[tuple[str, str]]:
+    """The time zones that can be chosen."""
+    return [(zone, zone.replace("_", " ")) for zone in branding.time_zones()]
+
+
+class LookForm(RuledForm):
+    """What a preview shows of a branding. `picture` is a logo that is not saved yet, a PNG in Base64."""
+
     name = Text(_l("Agency name"), [NAME], render_kw={"autocomplete": "organization"})
-    logo = FileField(_l("Logo"), render_kw={"accept": "image/png,image/jpeg,image/webp"})
     remove_logo = BooleanField(_l("Remove the logo"))
+    picture = Text()
     accent = Text(_l("Accent colour"), [rule(colours.parse)], render_kw={"spellcheck": "false", "autocomplete": "off"})
     sender_name = Text(_l("Sender name"), [NAME], render_kw={"autocomplete": "off"})
     support_email = Text(_l("Support e-mail"), [ADDRESS], render_kw={"type": "email", "autocomplete": "off"})
@@ -91,7 +98,11 @@ class BrandingForm(PanelForm):
         [rule(addresses.normalise, optional=True)],
         render_kw={"type": "email", "autocomplete": "off"},
     )
-    timezone = SelectField(_l("Time zone"))
+    timezone = SelectField(_l("Time zone"), choices=time_zones)
+
+
+class BrandingForm(LookForm):
+    logo = FileField(_l("Logo"), render_kw={"accept": "image/png,image/jpeg,image/webp"})
     hands_over = BooleanField(_l("Clients may hand an app over to a colleague"))
 
 

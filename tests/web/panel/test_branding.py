@@ -27,7 +27,14 @@ def test_the_page_shows_how_it_is_and_a_preview(maya, agency):
     assert one(soup, "#accent")["value"] == agency.accent
     assert [row.select_one("td").text for row in soup.select("#contrast tbody tr")][:2] == ["#0e5a6e", "#0e5a6e"]
     assert one(soup, "#preview link")["href"] == branding.sheet_url(agency)
-    assert [each["data-bs-theme"] for each in soup.select(".gh-preview")] == ["light", "dark"]
+    assert [each["data-scheme"] for each in soup.select("#preview figure")] == ["light", "dark"]
+    assert len(soup.select("iframe[title][sandbox=allow-same-origin]:not([src])")) == 2
+    assert [each.text for each in soup.select("#preview .gh-seg button[aria-pressed=true]")] == [
+        "Page",
+        "Phone",
+        "Both",
+    ]
+    assert one(soup, "#unsaved").text == ""
 
 
 def test_saving_is_seen(maya, agency):
@@ -87,31 +94,3 @@ def test_a_bad_logo_is_told_at_its_field(maya, agency, upload):
 
     assert set(errors(answer)) == {"logo"}
     assert branding.logo_url(agency) is None
-
-
-@pytest.mark.parametrize(
-    "query", [{"accent": "#FFD23F"}, {"picked": "#ffd23f"}, {"accent": "red", "picked": "#ffd23f"}]
-)
-def test_a_colour_is_tried_on_before_it_is_saved(maya, agency, query):
-    answer = maya.open("/panel/branding/accent", query_string=query, headers={"HX-Request": "true"})
-
-    soup = page(answer)
-    assert one(soup, "#accent")["value"] == one(soup, "#picked")["value"] == "#ffd23f"
-    assert "so a darker one of the same hue is used there" in soup.text
-    assert answer.headers["HX-Trigger-After-Swap"] == "accent-changed"
-    assert agency.accent == "#0e5a6e"
-
-
-def test_a_colour_that_is_none_is_told_at_its_field(maya):
-    answer = maya.open("/panel/branding/accent", query_string={"accent": "red"}, headers={"HX-Request": "true"})
-
-    assert errors(answer) == {"accent": "Write the colour as # and six digits, like #a03c17."}
-    assert one(page(answer, 422), "#accent")["value"] == "red"
-
-
-def test_the_preview_loads_the_sheet_of_the_tried_colour(maya):
-    soup = page(maya.open("/panel/branding/preview", query_string={"accent": "#a03c17"}))
-    sheet = maya.get(one(soup, "#preview link")["href"])
-
-    assert sheet.text == branding.sheet("#a03c17")
-    assert maya.open("/panel/branding/preview", query_string={"accent": "red"}).status_code == 204
