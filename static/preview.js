@@ -50,7 +50,8 @@
       return;
     }
     for (let before = frame.previousElementSibling; before; before = frame.previousElementSibling) {
-      if (before.dataset.what === frame.dataset.what) frame.contentWindow.scrollTo(0, before.contentWindow.scrollY);
+      const { scrollY: top } = before.contentWindow;
+      if (before.dataset.what === frame.dataset.what) frame.contentWindow.scrollTo({ top, behavior: "instant" });
       if (document.activeElement === before) frame.focus({ preventScroll: true });
       before.remove();
     }

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from sqlalchemy import select
 
 from app.cli.demo_data import DANA, OWNER_EMAIL, PASSWORD, PRIYA
@@ -64,7 +64,6 @@ def panel_pages(page: Page, demo: Demo) -> Iterator[Stop]:
         ("apps", "apps"),
         ("app-slack", "apps/slack"),
         ("app-twilio", "apps/twilio"),
-        ("branding", "branding"),
         ("people", "people"),
         ("account", "account"),
     ):
@@ -72,6 +71,7 @@ def panel_pages(page: Page, demo: Demo) -> Iterator[Stop]:
         assert answer is not None
         assert answer.ok, (address, answer.status)
         yield name, page
+    yield from branding(page, demo)
     page.goto(f"{demo.url}/panel/apps/slack")
     page.get_by_role("button", name="Set up Slack").click()
     yield "app-setup", page
@@ -85,6 +85,31 @@ def panel_pages(page: Page, demo: Demo) -> Iterator[Stop]:
     page.goto(f"{demo.url}/panel/workspaces")
     page.get_by_role("link", name="Harbor Dental").click()
     yield "workspace", page
+
+
+def branding(page: Page, demo: Demo) -> Iterator[Stop]:
+    page.goto(f"{demo.url}/panel/branding")
+    preview = page.locator("#preview")
+    expect(shown_in(page, "page")).to_be_visible()
+    yield "branding", page
+    page.get_by_label("Agency name").fill("Harbour & Sons")
+    page.locator("#accent").fill("#ffe600")
+    page.get_by_label("Support e-mail").fill("help@")
+    expect(page.locator("#support_email-error")).to_be_visible()
+    expect(shown_in(page, "page").get_by_text("Harbour & Sons")).to_be_visible()
+    yield "branding-error", page
+    preview.get_by_role("button", name="E-mail").click()
+    expect(shown_in(page, "e-mail")).to_be_visible()
+    yield "branding-mail", page
+    preview.get_by_role("button", name="Desktop").click()
+    preview.get_by_role("button", name="Dark").click()
+    yield "branding-desktop", page
+
+
+def shown_in(page: Page, what: str) -> Locator:
+    """The heading in the dark preview of the page or the e-mail, once it has taken the place of the one before."""
+    frame = page.frame_locator(f"iframe[title='Preview of the {what}, dark']:only-child")
+    return frame.get_by_role("heading", level=1)
 
 
 def before_sending(page: Page) -> Iterator[Stop]:
