@@ -97,21 +97,8 @@
   });
 
   document.addEventListener("htmx:afterSettle", ({ target }) => {
-    if (!look.contains(target)) return;
-    for (const problem of form.querySelectorAll("[data-problem-of]")) mark(problem);
-    draw();
+    if (look.contains(target)) draw();
   });
-
-  function mark(problem) {
-    const control = document.getElementById(problem.dataset.problemOf);
-    const isWrong = problem.firstElementChild !== null;
-    const described = new Set((control.getAttribute("aria-describedby") ?? "").split(" ").filter(Boolean));
-    described[isWrong ? "add" : "delete"](`${control.id}-error`);
-    control.classList.toggle("is-invalid", isWrong);
-    control.setAttribute("aria-describedby", [...described].join(" "));
-    if (isWrong) control.setAttribute("aria-invalid", "true");
-    else control.removeAttribute("aria-invalid");
-  }
 
   new ResizeObserver(fit).observe(preview);
   fit();

@@ -14,7 +14,13 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 from tests.support.tour import tour
 
 SCHEMES = ("light", "dark")
-FRAMED = {"mailbox", "branding", "branding-error", "branding-mail", "branding-desktop"}  # what is in it is looked at by itself
+FRAMED = {
+    "mailbox",
+    "branding",
+    "branding-error",
+    "branding-mail",
+    "branding-desktop",
+}  # what is in it is looked at by itself
 LISTEN = """addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI, sourceFile, lineNumber }) =>
   console.error(`policy: ${violatedDirective} ${blockedURI} ${sourceFile}:${lineNumber}`));"""
 # What Chromium itself writes about answers that the tour comes for: forms with errors, and addresses that lead nowhere;

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from app.cli.demo_data import DANA, OWNER_EMAIL, PASSWORD, PRIYA
 from app.database import transaction
 from app.models import Bundle
+from app.services import setup
 from app.tenancy import across_tenants
 from tests.support.demo import Demo, demo_running
 from tests.support.servers import wait_until
@@ -46,9 +47,24 @@ def first_run(browser: Browser, demo: Demo) -> Iterator[Stop]:
         page = context.new_page()
         page.goto(demo.url)
         yield "setup", page
-        page.locator("form button[type=submit]").last.click()
-        expect(page.locator("[aria-invalid=true]").first).to_be_visible()
+        page.get_by_role("button", name="Send a test mail").click()
+        expect(page.locator("#code")).to_be_focused()
+        yield "setup-test-mail-errors", page
+        with demo.app.app_context():
+            page.get_by_label("Code from the console").fill(setup.code())
+        page.get_by_label("E-mail address").fill(OWNER_EMAIL)
+        page.get_by_role("button", name="Send a test mail").click()
+        expect(page.locator("#test-mail .gh-is-connected")).to_be_visible()
+        yield "setup-test-mail", page
+        page.get_by_role("button", name="Create the agency").click()
+        expect(page.locator("#password-error")).to_be_visible()
         yield "setup-errors", page
+        page.get_by_label("Name", exact=True).fill("Northwind Studio")
+        page.get_by_label("Your name").fill("Maya Okafor")
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Create the agency").click()
+        expect(page.get_by_role("heading", name="Welcome to Gatehouse")).to_be_visible()
+        yield "home-empty", page
 
 
 def panel_pages(page: Page, demo: Demo) -> Iterator[Stop]:

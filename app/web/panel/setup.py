@@ -9,7 +9,7 @@ from app import runtime
 from app.errors import RateLimited, Refused
 from app.i18n import _
 from app.mailer import trial
-from app.services import addresses, setup
+from app.services import addresses, deliveries, setup
 from app.services.agencies import NewAgency
 from app.services.claims import Failed
 from app.services.deliveries import REASONS
@@ -73,9 +73,16 @@ def send_test_mail() -> ResponseReturnValue:
         form[name].errors = []
     failed = _trial(form) if _code_is_right(form) else _problem(form)
     status = 422 if failed else 200
+    outcome = {"failed": failed, "sent": None if failed else _taken(form.owner_email.data)}
     if is_htmx():
-        return fragment("panel/setup/_test_mail.html", status=status, form=form, sent=not failed, failed=failed)
-    return _page(form, status, sent=not failed, failed=failed)
+        return fragment("panel/setup/_test_mail.html", status=status, form=form, is_fragment=True, **outcome)
+    return _page(form, status, **outcome)
+
+
+def _taken(address: str) -> str:
+    if runtime.current().config.demo:
+        return _("Written to the folder that the demo keeps its mail in")
+    return _("Taken by the mail server, look in %(address)s", address=address)
 
 
 def _problem(form: SetUpForm) -> str:
@@ -111,5 +118,11 @@ def _typed(form: SetUpForm) -> NewAgency:
 
 def _page(form: SetUpForm, status: int, **outcome: object) -> Response:
     smtp = runtime.current().config.smtp
-    page = render_template("panel/setup/index.html", form=form, mail_server=smtp.host if smtp else None, **outcome)
+    page = render_template(
+        "panel/setup/index.html",
+        form=form,
+        mail_server=smtp.host if smtp else None,
+        mail_is_set_up=deliveries.mail_is_set_up(),
+        **outcome,
+    )
     return make_response(page, status, form.headers)

@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import pytest
 from sqlalchemy import select
 
@@ -8,6 +10,8 @@ from app.mailer import transports
 from app.mailer.transports import FolderTransport
 from app.models import Agency, AuditEvent, Staff
 from app.services import setup
+from app.services.claims import Failed
+from app.services.deliveries import REASONS
 from app.tenancy import across_tenants
 from tests import factories
 from tests.support.staff_browser import StaffBrowser, errors, one, page
@@ -54,9 +58,17 @@ def test_the_page_asks_for_what_is_needed(newcomer):
 
     assert one(soup, "h1").text == "Set up Gatehouse"
     assert [each["id"] for each in soup.select("form input[id]")] == [
-        "code", "name", "support_email", "owner_name", "owner_email", "password",
+        "code", "name", "support_email", "owner_name", "owner_email", "password", "sender_address",
     ]  # fmt: skip
-    assert "Mail is not set up" in soup.text
+
+
+def test_without_a_mail_server_the_page_says_what_becomes_of_mail_and_how_to_get_one(newcomer):
+    soup = page(newcomer.get("/setup"))
+
+    note = one(soup, "#no-mail").text
+    assert "what is sent waits in the outbox until this server knows a mail server" in note
+    assert "GATEHOUSE_SMTP_URL, like smtp://user:password@mail.example:587, and GATEHOUSE_MAIL_FROM" in note
+    assert not soup.select("#send-test-mail")
 
 
 def test_setting_up_makes_the_agency_and_signs_its_owner_in(app, newcomer, code):
@@ -228,6 +240,43 @@ def test_no_test_mail_goes_without_code_and_addresses(posting, folder, changes, 
 
 def test_a_test_mail_that_can_not_go_says_why(posting):
     assert "The mail server can't be reached." in one(page(trying(posting), 422), "#test-mail").text
+
+
+class Refusing:
+    """A way out whose server answers every mail with something of its own."""
+
+    def __init__(self, failed):
+        self.failed = failed
+
+    @contextmanager
+    def open(self):
+        yield self
+
+    def deliver(self, *_mail, **_options):
+        raise self.failed from OSError("535 5.7.8 kaput at mx7.inside.example")
+
+
+@pytest.mark.parametrize(
+    "error", ["unreachable", "timeout", "tls", "auth", "dropped", "busy", "sender", "refused", "rejected", "new"]
+)
+def test_what_the_mail_server_says_is_told_in_our_own_words(posting, error):
+    transports.install(posting, Refusing(Failed(error)))
+    soup = page(trying(posting), 422)
+
+    assert one(soup, "#test-mail .gh-status").text == str(REASONS.get(error, REASONS["internal"]))
+    assert "kaput" not in soup.text
+    assert "mx7" not in soup.text
+
+
+def test_what_is_wrong_for_a_test_mail_is_told_at_its_field_too(posting, folder):
+    soup = page(trying(posting, code="AAAA-AAAA", sender_address="nobody"), 422)
+
+    said = {each["id"]: each.get_text(strip=True) for each in soup.select("[hx-swap-oob]")}
+    assert said == {
+        "code-problem": "This is not the code that the console shows.",
+        "owner_email-problem": "",
+        "sender_address-problem": "This is not an e-mail address. Write it like name@company.com.",
+    }
 
 
 def test_a_test_mail_goes_without_a_script_too(posting, folder):
