@@ -76,6 +76,7 @@ def letter(look: Look, *, person: str, locale: str, at: datetime) -> Outgoing:
         closed_at=None,
         workspace=WORKSPACE,
         agency=look.name,
+        slug="",
         locale=locale,
         timezone=look.timezone,
         sender_name=look.sender_name,

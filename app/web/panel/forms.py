@@ -84,7 +84,7 @@ def time_zones() -> list[tuple[str, str]]:
     return [(zone, zone.replace("_", " ")) for zone in branding.time_zones()]
 
 
-class LookForm(RuledForm):
+class LookForm(PanelForm):
     """What a preview shows of a branding. `picture` is a logo that is not saved yet, a PNG in Base64."""
 
     name = Text(_l("Agency name"), [NAME], render_kw={"autocomplete": "organization"})
