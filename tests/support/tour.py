@@ -320,7 +320,11 @@ def connection_pages(page: Page, demo: Demo) -> Iterator[Stop]:
     expect(page.locator("tbody tr")).to_have_count(1)
     page.locator("tbody th a").click()
     yield "connection", page
-    for button, name in (("#revoke", "connection-revoke"), ("#delete", "connection-delete"), ("#mend", "connection-ask")):
+    for button, name in (
+        ("#revoke", "connection-revoke"),
+        ("#delete", "connection-delete"),
+        ("#mend", "connection-ask"),
+    ):
         page.locator(button).click()
         expect(page.locator("#dialog").get_by_role("heading")).to_be_visible()
         yield name, page
