@@ -16,6 +16,7 @@ from app.vault import VaultError
 TRIES_FOR = timedelta(days=1)
 REFRESH_TAKES = timedelta(minutes=5)  # at most, its lease included
 SOON = 5  # seconds
+Written = tuple[int | None, int]
 
 
 def give_back(connection_id: int, *, agency_id: int) -> bool:
@@ -28,7 +29,7 @@ def give_back(connection_id: int, *, agency_id: int) -> bool:
         connection = db.session.get(Connection, connection_id, populate_existing=True)
         if connection is None or not _is_wanted(connection):
             return False
-        secret_id, until = connection.secret_id, (connection.revoked_at or clock.now()) + TRIES_FOR
+        known, until = _written(connection), (connection.revoked_at or clock.now()) + TRIES_FOR
         try:
             _wait_for_refresh(connection)
             outcome = _ask(connection)
@@ -37,16 +38,21 @@ def give_back(connection_id: int, *, agency_id: int) -> bool:
                 raise NotGivenBack(error.retry_after, until=until) from None
             outcome = Revocation.UNCONFIRMED
     # point: access.asked
-    return _settle(connection_id, outcome, agency_id=agency_id, secret_id=secret_id, at=clock.now())
+    return _settle(connection_id, outcome, agency_id=agency_id, known=known, at=clock.now())
 
 
 def give_up(connection_id: int, *, agency_id: int, at: datetime) -> None:
     """Shred what could not be given back in the end: it is not kept for longer than it takes to try."""
-    _settle(connection_id, Revocation.UNCONFIRMED, agency_id=agency_id, secret_id=None, at=at)
+    _settle(connection_id, Revocation.UNCONFIRMED, agency_id=agency_id, known=None, at=at)
 
 
 def _is_wanted(connection: Connection) -> bool:
     return connection.health is Health.REVOKED and connection.revocation is Revocation.PENDING
+
+
+def _written(connection: Connection) -> Written:
+    """Which writing of its secret stands now: a refresh that was under way puts another in its place."""
+    return connection.secret_id, connection.secret.version if connection.secret else 0
 
 
 def _wait_for_refresh(connection: Connection) -> None:
@@ -69,14 +75,14 @@ def _ask(connection: Connection) -> Revocation:
     return Revocation(outcome) if outcome in set(Revocation) else Revocation.UNCONFIRMED
 
 
-def _settle(connection_id: int, outcome: Revocation, *, agency_id: int, secret_id: int | None, at: datetime) -> bool:
+def _settle(connection_id: int, outcome: Revocation, *, agency_id: int, known: Written | None, at: datetime) -> bool:
     """Say what came of it, and shred the secret; false, with nothing changed, if it was connected again meanwhile."""
     with acting_for(agency_id), transaction() as session:
         connection = session.get_one(Connection, connection_id)
         lock(connection)
         if not _is_wanted(connection):
             return False
-        if secret_id is not None and connection.secret_id != secret_id:
+        if known is not None and _written(connection) != known:
             raise NotGivenBack(SOON)  # a refresh that ended just now brought another token
         connection.revocation, connection.updated_at = outcome, at
         secrets.destroy(connection)

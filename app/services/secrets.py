@@ -32,7 +32,7 @@ def keep(connection: Connection, credential: Mapping[str, str | None], *, at: da
         workspace_id=connection.workspace_id,
         purpose=sealed.CONNECTION,
         owner=connection.public_id,
-        version=old.version + 1 if old else 1,
+        version=old.version + 1 if old else _first_version(at),
         sealed_at=at,
     )
     secret.blob = seal(runtime.current().keyring, json.dumps(credential).encode(), _place(connection, secret))
@@ -47,6 +47,11 @@ def keep(connection: Connection, credential: Mapping[str, str | None], *, at: da
     # point: secret.replaced
     session.refresh(connection, ["secret"])
     return secret
+
+
+def _first_version(at: datetime) -> int:
+    """Beyond any that an earlier secret of the same connection can have reached: what was to be done with those is told apart by it."""
+    return int(at.timestamp()) // 60
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Giving back what a revoked connection had: asked for a day at most, shredded in the end, and never against who came back."""
 
+import json
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -13,11 +14,11 @@ from app.models import AuditEvent, Connection, Health, OutboxItem, OutboxState, 
 from app.oauth.faults import Fault
 from app.oauth.revoke import RevokeLater, RevokeOutcome
 from app.oauth.token import Token
-from app.services import claims, connections, giving_back, returns, revocations, secrets
+from app.services import claims, connections, giving_back, returns, revocations, sealed, secrets
 from app.services.connections import Grant
 from app.services.giving_back import NotGivenBack
 from app.tenancy import across_tenants
-from app.vault import Masked
+from app.vault import Masked, seal
 from app.worker import Worker
 from tests import factories
 from tests.support import shared_app
@@ -383,6 +384,36 @@ def test_a_token_that_a_refresh_brought_meanwhile_is_given_back_too(revoked, pro
 
     assert [access for access, _, _ in provider.asked] == ["access", "newer"]
     assert came_to(revoked) == (Revocation.CONFIRMED, None)
+
+
+def test_a_token_that_took_the_place_of_the_old_one_is_given_back_too(revoked, provider, work, clock):
+    """As a refresh does: the same row, another writing."""
+
+    def refreshed(connection):
+        with transaction():
+            connection.secret.version += 1
+            place = sealed.credential_place(connection.secret)
+            parts = json.dumps({"access_token": "newer", "refresh_token": "newer refresh"}).encode()
+            connection.secret.blob = seal(runtime.current().keyring, parts, place)
+
+    provider.meanwhile = lambda: elsewhere(refreshed, revoked)
+    work()
+    assert came_to(revoked)[0] is Revocation.PENDING
+    clock.to(job().due_at)
+    work()
+
+    assert [access for access, _, _ in provider.asked] == ["access", "newer"]
+    assert came_to(revoked) == (Revocation.CONFIRMED, None)
+
+
+def test_a_secret_that_comes_after_one_that_was_shredded_goes_on_counting(revoked, provider, work, clock):
+    """Work for a writing of the first is never taken for work of the second."""
+    before = revoked.secret.version
+    work()
+    clock.forward(hours=1)
+    renew(revoked, clock)
+
+    assert revoked.secret.version > before
 
 
 def test_a_deleted_connection_is_given_back_too(forms, agency, owner, provider, work):
