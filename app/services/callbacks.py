@@ -17,7 +17,7 @@ from app.oauth.exchange import exchange
 from app.oauth.faults import OAuthError
 from app.oauth.identify import identify
 from app.prepared import Row
-from app.services import flow_rows, flows, oauth_clients, pauses, scopes, sealed, settlement
+from app.services import flow_rows, flows, oauth_clients, pauses, portal_sessions, scopes, sealed, settlement
 from app.services.connections import Grant
 from app.tenancy import across_tenants, acting_for
 from app.vault import Masked, open_
@@ -71,7 +71,8 @@ def finish(
     with across_tenants("the state says whose flow it is"):
         flow = flow_rows.BY_STATE(hashed=flows.digest(state)).one_or_none()
     secret = cookie(flows.cookie_name(state)) or ""
-    if flow is None or not _is_bound(flow, secret, session_hash(flow.surface), client_key):
+    session = session_hash(flow.surface) if flow else b""
+    if flow is None or not _is_bound(flow, secret, session, client_key) or not _is_signed_in(flow, session):
         return None
     # point: callback.found
     with acting_for(flow.agency_id, flow.workspace_id):
@@ -93,6 +94,13 @@ def _is_bound(flow: Row, secret: str, session_hash: bytes, client_key: str) -> b
     same_session = hmac.compare_digest(flow.session_hash, session_hash)
     same_client = hmac.compare_digest(flow.oauth_client.encode(), client_key.encode("utf-8", "replace"))
     return same_browser and same_session and same_client
+
+
+def _is_signed_in(flow: Row, session_hash: bytes) -> bool:
+    """Whether the session still stands: in the portal it may have been ended since, here or from another browser."""
+    if flow.surface is FlowSurface.INTAKE:
+        return True
+    return portal_sessions.resume(session_hash, at=clock.now(), is_poll=True) is not None
 
 
 def _take(flow: Row, pairs: list[tuple[str, str]]) -> str | None:

@@ -131,7 +131,8 @@ def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, a
     # point: connection.written
     credential = _credential(grant.token, of=None if is_given_back else connection)
     connection.refreshable = credential["refresh_token"] is not None
-    version = secrets.keep(connection, credential, at=at).version
+    # Beyond what a secret that was shredded since can have come to, whose work would be taken for this one's.
+    version = secrets.keep(connection, credential, at=at, first=int(at.timestamp()) // 60).version
     # point: secret.renewed
     if connection.refreshable:
         refresh_plans.put(connection, version, agency_id=connection.agency_id, expires_at=connection.expires_at, at=at)

@@ -23,8 +23,11 @@ _SECRET = Prepared(insert(Secret).returning(Secret.id))
 _CONNECTION = Prepared(insert(Connection).returning(Connection.id))
 
 
-def keep(connection: Connection, credential: Mapping[str, str | None], *, at: datetime) -> Secret:
-    """Seal a credential for a connection, in place of the one it had; the old one is shredded in the same transaction."""
+def keep(connection: Connection, credential: Mapping[str, str | None], *, at: datetime, first: int = 1) -> Secret:
+    """Seal a credential for a connection, in place of the one it had; the old one is shredded in the same transaction.
+
+    Its version goes on from there; `first` is the version where there was none.
+    """
     old = connection.secret
     secret = Secret(
         public_id=new_public_id(),
@@ -32,7 +35,7 @@ def keep(connection: Connection, credential: Mapping[str, str | None], *, at: da
         workspace_id=connection.workspace_id,
         purpose=sealed.CONNECTION,
         owner=connection.public_id,
-        version=old.version + 1 if old else _first_version(at),
+        version=old.version + 1 if old else first,
         sealed_at=at,
     )
     secret.blob = seal(runtime.current().keyring, json.dumps(credential).encode(), _place(connection, secret))
@@ -47,11 +50,6 @@ def keep(connection: Connection, credential: Mapping[str, str | None], *, at: da
     # point: secret.replaced
     session.refresh(connection, ["secret"])
     return secret
-
-
-def _first_version(at: datetime) -> int:
-    """Beyond any that an earlier secret of the same connection can have reached: what was to be done with those is told apart by it."""
-    return int(at.timestamp()) // 60
 
 
 @dataclass(frozen=True)
