@@ -14,10 +14,13 @@ from app.i18n import _
 from app.models import (
     Agency,
     Connection,
+    ConnectionRequest,
     Health,
+    Kind,
     Revocation,
     Slot,
     Staff,
+    Status,
     Workflow,
 )
 from app.services import audit, bundles, confirmations, connection_requests, connections, outbox, scopes, secrets
@@ -58,7 +61,7 @@ def delete(agency: Agency, public_id: str, *, by: Staff, confirmed: bool = False
         if using and not confirmed:
             raise NeedsConfirmation(confirmations.in_use([each.name for each in using]))
         _end(connection, by=by, at=at)
-        connection_requests.revoke_for(connection, by=by, at=at)
+        _withdraw(connection, by=by, at=at)
         _clear_slots(connection, by=by, at=at)
         connection.deleted_at = connection.updated_at = at
         connection.name_key = f"\x1f{connection.public_id}"  # which nobody can type, so that the name is free
@@ -93,6 +96,7 @@ def _end(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
         return
     db.session.refresh(connection)
     # point: connection.ended
+    _withdraw(connection, by=by, at=at)
     connection_requests.revoke_for(connection, by=by, at=at)
     audit.record("connection.revoked", connection, by=by, at=at, app=connection.app_key, account=connection.account)
     if standing is Revocation.PENDING and connection.secret is not None:
@@ -112,6 +116,17 @@ def standing_of(connection: Connection) -> Revocation:
         return Revocation.UNCONFIRMED
     can_ask = app.oauth2.revoke or (connection.endpoints or {}).get("revoke")
     return Revocation.PENDING if can_ask else Revocation.UNSUPPORTED
+
+
+def _withdraw(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
+    """Ask nobody any more to mend it."""
+    asking = select(ConnectionRequest).where(
+        ConnectionRequest.connection_id == connection.id,
+        ConnectionRequest.kind == Kind.REAUTHORIZE,
+        ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING, Status.DECLINED]),
+    )
+    for asked in db.session.scalars(asking).all():
+        connection_requests.withdraw(asked, by=by, at=at)
 
 
 def _clear_slots(connection: Connection, *, by: Staff, at: datetime) -> None:
