@@ -15,10 +15,12 @@ from app.services import revocations, secrets, slots
 from app.services.audit import Actor
 from app.tenancy import across_tenants
 from app.worker import Worker
+from app.worker.handlers import HANDLERS
 from tests import factories
 from tests.security.connecting import leave
 
 pytestmark = pytest.mark.both_databases
+MINE = [handler for handler in HANDLERS if handler.kind == revocations.KIND]  # others left work of other kinds
 
 DELETED = "We stopped using it and deleted it here;"
 NO_REVOCATION = f"{DELETED} Farport offers no revocation: remove it in your Farport settings"
@@ -58,7 +60,7 @@ def northdesk(connect):
 @pytest.fixture
 def work(app):
     def work():
-        Worker(app, patience=0).run_once()
+        Worker(app, handlers=MINE, patience=0).run_once()
         db.session.rollback()
 
     return work
