@@ -27,10 +27,17 @@ class Request:
     resends: int = 0
     generation: int = 0
     connection: int | None = None
+    named: str | None = None  # whom the recipient names, while staff have not agreed
+    was_handed_over: bool = False
 
     @property
     def whose(self) -> Whose:
         return self.workspace, self.recipient
+
+
+def is_at_once(it: Request, to: str) -> bool:
+    """Whether two have their addresses at the same company."""
+    return it.recipient.partition("@")[2] == to.partition("@")[2]
 
 
 @dataclass(eq=False)
@@ -98,6 +105,17 @@ class Model:
     def may_move(self, it: Request, recipient: str) -> bool:
         return it.status in LIVE and it.recipient != recipient
 
+    def may_hand_over(self, it: Request, to: str, at: datetime) -> bool:
+        if it.status not in OPEN or it.was_handed_over or to == it.recipient or it.whose not in self.alive(at):
+            return False
+        return not is_at_once(it, to) or self.may_be_pending(it)
+
+    def may_approve(self, it: Request) -> bool:
+        return it.named is not None and self.may_be_pending(it)
+
+    def may_be_pending(self, it: Request) -> bool:
+        return it.status is Status.PENDING or not self.has_live(it.slot)
+
     def may_ask_again(self, it: Request) -> bool:
         return it.status in FINAL and self.may_queue(it.slot)
 
@@ -126,31 +144,54 @@ class Model:
             each.status = Status.PENDING
         self.did("request.sent", len(queued))
 
-    def mint(self, whose: Whose, at: datetime) -> None:
+    def mint(self, whose: Whose, at: datetime, leaves: datetime | None = None) -> None:
         """A fresh link with its mail; portal or link, as it stands at this moment."""
         channel = Channel.PORTAL if whose in self.members else Channel.LINK
-        self.links[whose], self.mailed[whose] = at + channel.lifetime, max(at, self.mailed.get(whose, at))
+        self.links[whose] = at + channel.lifetime
+        self.mailed[whose] = max(leaves or at, self.mailed.get(whose, at))
         self.mails += 1
 
     def resend(self, it: Request, at: datetime) -> None:
         self.mint(it.whose, at)
-        it.status = Status.PENDING
+        it.status, it.named = Status.PENDING, None
         for each in self.of(it.whose, Status.PENDING):
             each.resends = min(RESENDS, each.resends + 1)
         self.did("request.resent")
 
     def cancel(self, it: Request) -> None:
-        it.status, it.generation = Status.CANCELLED, it.generation + 1
+        it.status, it.generation, it.named = Status.CANCELLED, it.generation + 1, None
         self.close_if_settled(it.whose)
         self.did("request.cancelled")
 
     def move(self, it: Request, recipient: str, at: datetime) -> None:
         before, it.recipient = it.whose, recipient
         if it.status is Status.PENDING:
-            it.generation += 1
+            it.generation, it.named = it.generation + 1, None
             self.close_if_settled(before)
             self.mint(it.whose, at)
         self.did("request.recipient_changed")
+
+    def name(self, it: Request, to: str, at: datetime) -> None:
+        """The client names a colleague: within their domain they have it at once."""
+        if is_at_once(it, to):
+            self.hand_over(it, to, at)
+        elif it.named != to:
+            it.named = to
+            self.did("request.hand_over_asked")
+
+    def hand_over(self, it: Request, to: str, at: datetime) -> None:
+        """With a mail of its own, or with the one that is still to leave; five minutes after their last at the earliest."""
+        before, it.recipient, it.status = it.whose, to, Status.PENDING
+        it.generation, it.named, it.was_handed_over = it.generation + 1, None, True
+        self.close_if_settled(before)
+        may_be_mailed = self.mailed[it.whose] + WAIT if it.whose in self.mailed else at
+        if may_be_mailed <= at or it.whose not in self.alive(at):
+            self.mint(it.whose, at, leaves=max(at, may_be_mailed))
+        self.did("request.handed_over")
+
+    def end_wait(self, it: Request, act: str) -> None:
+        it.named = None
+        self.did(act)
 
     def decline(self, it: Request) -> None:
         it.status = Status.DECLINED
@@ -162,7 +203,7 @@ class Model:
         self.accounts[connection] = account
 
     def fulfil(self, it: Request, connection: int) -> None:
-        it.status, it.connection = Status.FULFILLED, connection
+        it.status, it.connection, it.named = Status.FULFILLED, connection, None
         self.holds[it.slot] = connection
         self.close_if_settled(it.whose)
         self.did("request.fulfilled")

@@ -17,7 +17,7 @@ from app.database import transaction
 from app.errors import DomainError
 from app.extensions import db
 from app.models import AuditEvent, Bundle, Connection, ConnectionRequest, Health, OutboxItem, Recipient, Slot, Status
-from app.services import connection_requests, intake, link_tokens, members, sending, workflows
+from app.services import connection_requests, handovers, intake, link_tokens, members, sending, workflows
 from app.services.audit import SYSTEM
 from app.tenancy import enter_tenant
 from tests import factories
@@ -200,6 +200,43 @@ class Requests(RuleBasedStateMachine):
         if legal:
             self.model.decline(it)
 
+    def name_colleague(self, number: int, person: str) -> None:
+        it = self.model.pick(number, *OPEN)
+        bundle = self.row(it).bundle
+        if bundle is None:
+            return
+        legal = bundle.closed_at is None and self.model.may_hand_over(it, person, self.now)
+        if self.attempt(lambda: handovers.ask(bundle, it.id, person), legal=legal):
+            self.model.name(it, person, self.now)
+
+    def take_back(self, number: int, _person: str) -> None:
+        it = self.pick_named(number)
+        bundle = self.row(it).bundle
+        if bundle is None:
+            return
+        legal = it.named is not None and bundle.closed_at is None and it.whose in self.model.alive(self.now)
+        self.attempt(lambda: handovers.take_back(bundle, it.id), legal=legal)
+        if legal:
+            self.model.end_wait(it, "request.hand_over_taken_back")
+
+    def approve_hand_over(self, number: int, person: str) -> None:
+        it = self.pick_named(number)
+        to = it.named or person
+        legal = self.model.may_approve(it)
+        if self.attempt(lambda: handovers.approve(self.agency, it.id, to=to, by=self.by), legal=legal):
+            self.model.hand_over(it, to, self.now)
+
+    def refuse_hand_over(self, number: int, person: str) -> None:
+        it = self.pick_named(number)
+        to, legal = it.named or person, it.named is not None
+        if self.attempt(lambda: handovers.refuse(self.agency, it.id, to=to, by=self.by), legal=legal):
+            self.model.end_wait(it, "request.hand_over_refused")
+
+    def pick_named(self, number: int) -> Request:
+        """A request for which somebody else is named, if there is any."""
+        named = [each for each in self.model.requests if each.named]
+        return named[number % len(named)] if named else self.model.pick(number, *OPEN)
+
     def connect(self, number: int, _person: str) -> None:
         """Open the link and press “Connect”; the way back is a rule of its own."""
         it = self.model.pick(number, *OPEN)
@@ -266,6 +303,7 @@ class Requests(RuleBasedStateMachine):
         act=st.sampled_from(
             [
                 *(queue, send, publish, resend, resend, cancel, move, request_again, revoke, change_membership),
+                *(name_colleague, name_colleague, name_colleague, take_back, approve_hand_over, refuse_hand_over),
                 *(
                     connect,
                     connect,
@@ -302,9 +340,15 @@ class Requests(RuleBasedStateMachine):
     def requests_stand_where_they_should(self) -> None:
         it = ConnectionRequest
         stored = {
-            row[0]: row[1:] for row in db.session.execute(select(it.public_id, it.status, it.resends, it.recipient))
+            row[0]: row[1:]
+            for row in db.session.execute(
+                select(it.public_id, it.status, it.resends, it.recipient, it.hand_over_to, it.handed_over_at)
+            )
         }
-        assert stored == {each.id: (each.status, each.resends, each.recipient) for each in self.model.requests}
+        assert {name: (*row[:-1], row[-1] is not None) for name, row in stored.items()} == {
+            each.id: (each.status, each.resends, each.recipient, each.named, each.was_handed_over)
+            for each in self.model.requests
+        }
         live = Counter(each.slot for each in self.model.requests if each.status in LIVE)
         assert max(live.values(), default=0) <= 1
 

@@ -7,7 +7,7 @@ from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.models import Connection, Health, Status
-from app.services import connection_requests, nodes, sending, workflows
+from app.services import connection_requests, handovers, nodes, sending, workflows
 from app.services.audit import SYSTEM
 from tests import factories
 from tests.support import browsing, shared_app
@@ -18,6 +18,7 @@ agency, app, config, stranger = shared_app.fixtures
 stub = browsing.stub
 
 PRIYA, SAM = "priya.nair@harbordental.example", "sam@cobalt-it.example"
+ANA = "ana.reyes@harbordental.example"
 EXPIRED = "expired"
 Q, P, F, D, R, C = (Status.QUEUED, Status.PENDING, Status.FULFILLED, Status.DECLINED, Status.REVOKED, Status.CANCELLED)
 STATES = (Q, P, EXPIRED, F, D, R, C)
@@ -89,6 +90,16 @@ class Stage:
     def move(self):
         sending.change_recipient(self.agency, self.asked.public_id, recipient=SAM, by=self.owner)
 
+    def hand_over(self):
+        """To a colleague within the domain, with the link."""
+        if self.asked.bundle is None:
+            raise NotFound
+        handovers.ask(self.asked.bundle, self.asked.public_id, ANA)
+
+    def approve(self):
+        """Staff agree, whoever is named."""
+        handovers.approve(self.agency, self.asked.public_id, to=SAM, by=self.owner)
+
     def ask_again(self):
         connection_requests.request_again(self.agency, self.asked.public_id, by=self.owner)
 
@@ -111,6 +122,8 @@ TABLE = {
     "come_back": (None, F, F, F, F, R, C),
     "resend": (Conflict, P, P, Conflict, P, Conflict, Conflict),
     "move": (Q, P, P, Conflict, Conflict, Conflict, Conflict),
+    "hand_over": (NotFound, P, NotFound, NotFound, P, NotFound, NotFound),  # its link is dead once all is settled
+    "approve": (Conflict, Conflict, Conflict, Conflict, Conflict, Conflict, Conflict),  # of nobody
     "ask_again": (Conflict, Conflict, Conflict, Conflict, Conflict, R, C),
     "revoke": (SAME, SAME, SAME, R, SAME, SAME, SAME),
 }
