@@ -15,6 +15,7 @@ from app.services import setup
 from app.tenancy import across_tenants
 from tests.support.demo import Demo, demo_running
 from tests.support.servers import wait_until
+from tests.support.tour_hand_overs import hand_overs
 
 Stop = tuple[str, Page]
 
@@ -39,6 +40,7 @@ def tour(browser: Browser, folder: Path) -> Iterator[Stop]:
         yield from portal_of_an_owner(home.new_page(), demo)
         yield from after_sending(panel, demo)
         yield from connection_pages(panel, demo)
+        yield from hand_overs(client, panel, demo)
         yield from odd_pages(client, panel, demo)
 
 
