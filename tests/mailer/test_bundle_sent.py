@@ -12,7 +12,7 @@ from app.database import transaction
 from app.extensions import db
 from app.mailer import bundle_sent
 from app.models import Channel
-from app.services import connection_requests, link_tokens, nodes, sending
+from app.services import connection_requests, link_tokens, mending_requests, nodes, sending
 from tests import factories
 from tests.support.inbox import Received
 
@@ -247,3 +247,20 @@ def test_compose_draws_once_what_is_alike_and_tells_each_their_own(workspace, ow
         for told in (mail.text, page(mail).get_text()):
             assert f"Sent to {each.recipient}." in told
             assert not [other for other in asked if other is not each and other.recipient in told]
+
+
+@pytest.mark.parametrize(("account", "words"), [
+    ("desk@slack.example", "desk@slack.example was connected before. Please approve it once more, with that same account."),
+    (None, "It was connected before. Please approve it once more, with that same account."),
+])  # fmt: skip
+def test_what_is_to_be_reconnected_says_which_account(workspace, workflow, bundle, owner, account, words):
+    held = factories.make_connection(workspace, "zendesk", owner_email=PRIYA, account=account)
+    with transaction():
+        workflow.slots[0].connection_id = held.id
+    mending_requests.queue(held, workflow=workflow, by=owner)
+    sending.send(workflow, by=owner)
+
+    mail = read(bundle)
+
+    assert mail.text.count(words) == 1
+    assert page(mail).get_text().count(words) == 1
