@@ -32,6 +32,7 @@ class Card:
     available_at: datetime | None = None
     is_changed: bool = False
     may_cancel: bool = False
+    may_edit: bool = False
     may_move: bool = False
     may_ask_again: bool = False
     may_reconnect: bool = False
@@ -247,6 +248,7 @@ def _card(found: _Found, facts: _Facts) -> Card:
         facts.available.get(asked.recipient),
         is_changed=asked.status is Status.PENDING and scopes.changed_since_sent(asked),
         may_cancel=is_open or asked.status is Status.QUEUED,
+        may_edit=asked.status is Status.QUEUED,
         may_move=asked.status.live and _may_move(asked),
         may_ask_again=asked.status is Status.CANCELLED or (asked.status is Status.REVOKED and _is_empty(found)),
         may_reconnect=is_broken and not may_mend and bool(asked.slot),

@@ -145,6 +145,35 @@ def clean_expected(text: str) -> str:
     return expected
 
 
+def edit(agency: Agency, public_id: str, *, note: str, expected_account: str, by: Staff) -> ConnectionRequest:
+    """Change what a queued request tells its client and expects of them; Conflict once it has been sent, as they may have read it."""
+    at = clock.now()
+    values = {
+        "note": addresses.clean_text(note, field="note", most=NOTE_LENGTH),
+        "expected_account": clean_expected(expected_account),
+    }
+    with transaction() as session:
+        asked = get(agency, public_id)
+        bundles.turn(asked.workspace_id)
+        done = session.execute(
+            update(ConnectionRequest)
+            .where(
+                ConnectionRequest.id == asked.id,
+                ConnectionRequest.status == Status.QUEUED,
+                or_(*(getattr(ConnectionRequest, name) != value for name, value in values.items())),
+            )
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+        session.refresh(asked)
+        if asked.status is not Status.QUEUED:
+            raise Conflict(_("This request is not in the queue any more, so it stays as it is."))
+        if done.rowcount == 1:  # type: ignore[attr-defined]
+            bundles.touch(asked.workspace_id, at=at)
+            audit.record("request.edited", asked, by=by, at=at, app=asked.app_key, recipient=asked.recipient)
+    return asked
+
+
 def cancel(agency: Agency, public_id: str, *, by: Staff) -> ConnectionRequest:
     """Withdraw a request; its link dies when nothing of the bundle is left. A callback that comes later finds it gone."""
     at = clock.now()

@@ -43,6 +43,56 @@ def test_ask_again_is_refused_once_the_step_is_gone(agency, workflow, owner):
         connection_requests.request_again(agency, asked.public_id, by=owner)
 
 
+# ── Editing ─────────────────────────────────────────────────────────────────
+
+
+def test_edit_changes_what_a_queued_request_says_and_expects(agency, workflow, owner):
+    asked = factories.make_request(workflow.slots[0], owner, recipient=PRIYA)
+
+    connection_requests.edit(
+        agency, asked.public_id, note=" The blue one. ", expected_account="@HarborDental.example", by=owner
+    )
+
+    assert (asked.note, asked.expected_account) == ("The blue one.", "harbordental.example")
+    assert (asked.status, asked.recipient) == (Q, PRIYA)
+    told = db.session.scalars(select(AuditEvent).where(AuditEvent.type == "request.edited")).one()
+    assert told.subject == asked.public_id
+    assert "blue" not in str(told.data)
+
+    connection_requests.edit(
+        agency, asked.public_id, note="The blue one.", expected_account="harbordental.example", by=owner
+    )
+    assert len(db.session.scalars(select(AuditEvent).where(AuditEvent.type == "request.edited")).all()) == 1
+
+
+@pytest.mark.both_databases
+def test_edit_leaves_alone_what_was_sent_even_at_that_moment(agency, workflow, owner):
+    asked = factories.make_request(workflow.slots[0], owner, recipient=PRIYA, note="As sent.")
+    elsewhere(lambda workflow, owner: sending.send(workflow, by=owner), workflow, owner)
+
+    with pytest.raises(Conflict, match="not in the queue any more"):
+        connection_requests.edit(agency, asked.public_id, note="Later", expected_account="", by=owner)
+
+    assert (asked.note, asked.status) == ("As sent.", P)
+
+
+@pytest.mark.parametrize(("note", "expected"), [("x" * 257, ""), ("", "no such place")])
+def test_edit_refuses_what_queueing_would_refuse(agency, workflow, owner, note, expected):
+    asked = factories.make_request(workflow.slots[0], owner, note="Before")
+
+    with pytest.raises(Refused):
+        connection_requests.edit(agency, asked.public_id, note=note, expected_account=expected, by=owner)
+
+    assert asked.note == "Before"
+
+
+def test_edit_is_for_the_agency_alone(stranger, workflow, owner):
+    asked = factories.make_request(workflow.slots[0], owner)
+
+    with pytest.raises(NotFound):
+        connection_requests.edit(stranger.agency, asked.public_id, note="x", expected_account="", by=stranger)
+
+
 # ── Queueing ────────────────────────────────────────────────────────────────
 
 

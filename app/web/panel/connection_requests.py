@@ -21,7 +21,7 @@ from app.services.sending import Sent
 from app.web.htmx import fragment
 from app.web.panel import bp
 from app.web.panel.slots import SLOT
-from app.web.panel.workflow_forms import QueueForm, RecipientForm
+from app.web.panel.workflow_forms import EditForm, QueueForm, RecipientForm
 from app.web.panel.workflows import PATH, address_of, current, in_numbers, page_of, telling, workflow_of
 from app.web.toasts import toast
 
@@ -89,6 +89,31 @@ def cancel_request(request_id: str) -> ResponseReturnValue:
     with telling():
         connection_requests.cancel(g.agency, request_id, by=g.staff)
         toast(_("Cancelled the %(app)s request", app=scopes.app_of(asked).name))
+    return current(page_of(asked))
+
+
+@bp.get(f"{REQUEST}/edit")
+def edit_request(request_id: str) -> ResponseReturnValue:
+    asked = connection_requests.get(g.agency, request_id)
+    return _edit_dialog(asked, EditForm(formdata=None, obj=asked))
+
+
+@bp.post(f"{REQUEST}/edit")
+def change_request(request_id: str) -> ResponseReturnValue:
+    asked, form = connection_requests.get(g.agency, request_id), EditForm()
+    with telling():
+        changed = form.gives(
+            lambda: connection_requests.edit(
+                g.agency,
+                request_id,
+                note=form.note.data or "",
+                expected_account=form.expected_account.data,
+                by=g.staff,
+            )
+        )
+        if changed is None:
+            return _edit_dialog(asked, form, status=form.status)
+        toast(_("Changed the %(app)s request", app=scopes.app_of(asked).name), changed.recipient)
     return current(page_of(asked))
 
 
@@ -161,6 +186,10 @@ def _queue_dialog(workflow: Workflow, slot: Slot, form: QueueForm, *, status: in
 def _recipient_dialog(asked: ConnectionRequest, form: RecipientForm, *, status: int = 200) -> ResponseReturnValue:
     context = {**_row(asked), **_addressing(asked.workflow, form)}
     return fragment("panel/connection_requests/_recipient.html", status=status, **context)
+
+
+def _edit_dialog(asked: ConnectionRequest, form: EditForm, *, status: int = 200) -> ResponseReturnValue:
+    return fragment("panel/connection_requests/_edit.html", status=status, form=form, **_row(asked))
 
 
 def _addressing(workflow: Workflow, form: QueueForm | RecipientForm) -> dict[str, Any]:

@@ -57,12 +57,17 @@ class AccountForm(PanelForm):
     confirmed = BooleanField()
 
 
-class QueueForm(PanelForm):
+class EditForm(PanelForm):
+    """What a request in the queue says and expects."""
+
+    note = TextAreaField(_l("Note to client"), [NOTE], render_kw={"rows": 2})
+    expected_account = Text(_l("Expected account"), [EXPECTED], render_kw={**OFF, "spellcheck": "false"})
+
+
+class QueueForm(EditForm):
     """A request for the queue."""
 
     recipient = Text(_l("Recipient email"), [ADDRESS])
-    note = TextAreaField(_l("Note to client"), [NOTE], render_kw={"rows": 2})
-    expected_account = Text(_l("Expected account"), [EXPECTED], render_kw={**OFF, "spellcheck": "false"})
 
 
 class MendingForm(PanelForm):

@@ -47,6 +47,10 @@ def _cancelled(scene: Scene) -> None:
     connection_requests.cancel(scene.agency, scene.pending.public_id, by=scene.owner)
 
 
+def _queued(scene: Scene) -> Names:
+    return {"request_id": scene.side.names["queued_id"]}
+
+
 def _long_ago(scene: Scene) -> None:
     with transaction() as session:
         session.execute(
@@ -149,6 +153,7 @@ CASES: dict[str, Case] = {
     "panel.resend_request": Case(first=_long_ago),
     "panel.cancel_request": Case(),
     "panel.change_recipient": Case({"recipient": "sam@cobalt-it.example"}),
+    "panel.change_request": Case({"note": "The blue one."}, first=_queued),
     "panel.request_again": Case(first=_cancelled),
     "panel.try_mail_again": Case(first=_undelivered),
     "panel.rename_self": Case({"name": "Maya Okafor-Lind"}),
@@ -184,6 +189,8 @@ CASES: dict[str, Case] = {
 FIRST_RUN = {"setup.create_agency", "setup.send_test_mail"}
 # These ask the app anew each time, and that is all that they are for; what several refreshes at once do is tested with those.
 ASKING = {"panel.refresh_connection"}
+# These say how something would look, and have no effect.
+SHOWING = {"panel.try_branding", "panel.preview_page", "panel.preview_mail"}
 
 
 def scene_of(side: Side) -> Scene:

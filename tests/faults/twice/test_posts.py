@@ -17,7 +17,7 @@ from app.services import setup
 from app.tenancy import across_tenants, enter_tenant
 from tests import factories
 from tests.faults.twice import unguarded
-from tests.faults.twice.posts import ASKING, CASES, FIRST_RUN, Case, scene_of
+from tests.faults.twice.posts import ASKING, CASES, FIRST_RUN, SHOWING, Case, scene_of
 from tests.support.crowd import Task, company
 from tests.support.forms import cookies_of, csrf_token
 from tests.support.rows import Rows, rows_of
@@ -49,7 +49,7 @@ def send(app: Flask, sent: Sent) -> int:
 def test_every_form_has_a_case(place):
     posts = {rule.endpoint for rule in place.app.url_map.iter_rules() if "POST" in (rule.methods or ())}
 
-    assert posts == set(CASES) | FIRST_RUN | ASKING
+    assert posts == set(CASES) | FIRST_RUN | ASKING | SHOWING
 
 
 class Posts:

@@ -92,9 +92,42 @@ def shown(answer, asked):
     ]
 
 
+def test_edit_a_queued_request(maya, url, here, slot, owner):
+    asked = factories.make_request(slot, owner, note="Before")
+    dialog = page(maya.get(f"/panel/requests/{asked.public_id}/edit", htmx=True))
+    assert words(one(dialog, "#dialog-title")) == "Edit the Slack request"
+    assert one(dialog, "textarea[name=note]").text.strip() == "Before"
+
+    typed = {"note": "The blue one.", "expected_account": "harbordental.example"}
+    answer = maya.post(f"/panel/requests/{asked.public_id}/edit", typed, htmx=True, **here)
+
+    assert "The blue one." in words(row(answer, asked))
+    assert label(answer, asked) == "Queued (not yet sent)"
+    dialog = page(maya.get(f"/panel/requests/{asked.public_id}/edit", htmx=True))
+    assert one(dialog, "input[name=expected_account]")["value"] == "harbordental.example"
+
+
+@pytest.mark.parametrize(
+    ("typed", "at"), [({"note": "x" * 257}, "note"), ({"expected_account": "?"}, "expected_account")]
+)
+def test_edit_keeps_what_was_typed_beside_its_error(maya, here, slot, owner, typed, at):
+    asked = factories.make_request(slot, owner)
+    answer = maya.post(f"/panel/requests/{asked.public_id}/edit", typed, htmx=True, **here)
+
+    assert set(errors(answer)) == {at}
+    control = one(page(answer, 422), f"#{at}")
+    assert typed[at] in (control.get("value"), control.text.strip())
+
+
+def test_what_was_sent_can_not_be_edited(maya, url, workflow, owner):
+    asked = factories.make_sent(workflow, owner)[0]
+
+    assert "Edit" not in words(row(maya.get(url), asked))
+
+
 def test_change_recipient_is_in_a_menu_until_it_is_what_helps(app, owner, url, workflow, clock):
     slack = factories.make_request(workflow.slots[0], owner)
-    assert shown(StaffBrowser(app, owner).get(url), slack) == [["Cancel"], ["Change recipient"]]
+    assert shown(StaffBrowser(app, owner).get(url), slack) == [["Edit", "Cancel"], ["Change recipient"]]
     sending.send(workflow, by=owner)
     assert shown(StaffBrowser(app, owner).get(url), slack)[1] == ["Change recipient"]
 

@@ -120,6 +120,10 @@ CASES = [
     *[Stale("resend_request", f"{REQUEST}/resend", since) for since in (settle, cancel("sent"), archive)],
     *[Stale("cancel_request", f"{REQUEST}/cancel", since) for since in (settle, cancel("sent"), archive)],
     *[Stale("change_recipient", f"{REQUEST}/recipient", since, HERE, TO_SAM) for since in (settle, cancel("sent"))],
+    *[
+        Stale("change_request", f"{REQUEST}/edit", since, HERE, (("note", "Later"),))
+        for since in (nothing, settle, cancel("sent"))
+    ],
     *[Stale("request_again", f"{REQUEST}/again", since) for since in (nothing, settle, cancel("sent"), archive)],
     *[Stale("try_mail_again", f"{REQUEST}/try-again", since) for since in (deliver, settle, cancel("sent"))],
     *[Stale("send_requests", f"{HERE}/send", since) for since in (cancel("queued"), archive, lose_node)],
@@ -162,6 +166,9 @@ CASES = [
 ]
 # What can't be out of date: it says what it wants to be so, whatever was before, or concerns the one who asks alone.
 ALWAYS_FRESH = {
+    "preview_mail",
+    "preview_page",
+    "try_branding",
     "add_person",
     "change_password",
     "rename_self",
