@@ -4,7 +4,7 @@ import pytest
 
 from app import runtime
 from app.extensions import db
-from app.models import AuditEvent, OutboxItem, Source, Status, Workflow, WorkflowVersion
+from app.models import AuditEvent, ConnectionRequest, OutboxItem, Source, Status, Workflow, WorkflowVersion
 from app.services import connection_requests, nodes, oauth_clients, scopes, sending, slots, workflows, workspaces
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
@@ -297,3 +297,19 @@ def test_ids_in_the_page_are_unique(maya, url, workflow, owner):
     ids = re.findall(r'\sid="([^"]+)"', maya.get(url).text)
 
     assert len(ids) == len(set(ids))
+
+
+def test_an_archived_workspace_offers_nothing_that_would_be_refused(maya, agency, workspace, workflow, owner, url):
+    asked = factories.make_sent(workflow, owner)[0]
+    workspaces.archive(agency, workspace.public_id, by=owner)
+    soup = page(maya.get(url))
+
+    note = one(soup, "#archived")
+    assert "Nothing can be changed here" in note.text
+    assert note.select_one("a")["href"] == f"/panel/workspaces/{workspace.public_id}"
+    assert {each.get_text(strip=True).partition(",")[0] for each in one(soup, "#workflow").select("button")} == {
+        "Cancel"
+    }
+    cancelled = maya.post(f"/panel/requests/{asked.public_id}/cancel", htmx=True)
+    assert cancelled.status_code in (200, 303)
+    assert db.session.get(ConnectionRequest, asked.id).status == "cancelled"
