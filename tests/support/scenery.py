@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
-from flask import Flask
+from flask import Flask, current_app
 from flask.testing import FlaskClient
 from PIL import Image
 from sqlalchemy import select
 
 from app.extensions import db
-from app.models import Agency, Health, Role, Staff, Workspace
+from app.models import Agency, Health, PortalSession, Role, Staff, Workspace
 from app.services import branding, link_tokens, nodes, own_clients, sending
 from app.tenancy import across_tenants, acting_for, enter_tenant
 from tests import factories
@@ -23,7 +23,7 @@ from tests.support.forms import cookies_of, csrf_token
 from tests.support.rows import Rows, rows_of
 
 STEPS = (("slack", "send_channel_message"), ("slack", "find_user"), ("hubspot", "create_contact"))
-RECIPIENT = "priya.nair@harbordental.example"
+RECIPIENT, MEMBER = "priya.nair@harbordental.example", "dana.reyes@harbordental.example"
 
 
 @dataclass
@@ -59,6 +59,8 @@ def build(name: str, *, recipient: str = RECIPIENT) -> Side:
         queued = factories.make_request(workflow.slots[1], owner, recipient=recipient)
         own = own_clients.configure(agency, "xero", client_id="northwind", client_secret="hush-hush", by=owner)
         branding.save(agency, logo=picture(), by=owner, **_look(agency))
+        factories.signed_in_client(current_app, recipient, workspace)
+        signed_in = db.session.scalars(select(PortalSession.public_id).where(PortalSession.email == recipient)).one()
         browser = Browser(session_id=side.session_id)
         assert browser.open(pending.bundle).bundle
         side.names = {
@@ -77,6 +79,8 @@ def build(name: str, *, recipient: str = RECIPIENT) -> Side:
             "name": branding.sheet_name(agency.accent),
             "digest": agency.logo_digest or "",
             "agency_slug": agency.slug,
+            "session_id": signed_in,
+            "button": "nothing",
             "app_key": "xero",
         }
     return side
@@ -100,6 +104,7 @@ UNKNOWN = {
     "name": "0" * 16,
     "digest": "0" * 64,
     "agency_slug": "nobody",
+    "button": "nobodys",
     "app_key": "nothing",
 }
 
@@ -146,11 +151,16 @@ class Scenery:
         browser.set_cookie("gh_intake", side.session_id)
         return browser
 
-    def visitor_of(self, side: Side) -> FlaskClient:
-        """A browser in which the agency's client is signed in to the portal."""
-        with self.app.app_context(), acting_for(side.agency_id):
-            workspace = db.session.scalars(select(Workspace).filter_by(public_id=side.names["workspace_id"])).one()
-            browser = factories.signed_in_client(self.app, side.recipient, workspace)
+    def visitor_of(self, side: Side, email: str = "") -> FlaskClient:
+        """A browser in which the agency's client is signed in to the portal, or this member of its workspace."""
+        with self.app.app_context(), across_tenants("a test's setting"):
+            place = select(Workspace).where(Workspace.public_id == side.names["workspace_id"])
+            browser = factories.signed_in_client(
+                self.app,
+                email or side.recipient,
+                db.session.scalars(place).one(),
+                confined_to=db.session.get_one(Agency, side.agency_id),
+            )
             db.session.remove()
         return browser
 
@@ -178,4 +188,4 @@ class Scenery:
         with self.app.app_context():
             found = rows_of(db.session.get_one(Agency, side.agency_id))
             db.session.remove()
-        return {name: rows for name, rows in found.items() if name != "staff_session"}
+        return {name: rows for name, rows in found.items() if name not in ("staff_session", "portal_session")}

@@ -56,19 +56,35 @@ def _rows(agency: Agency, asked: Any, number: int) -> list[Any]:
     )
     flow.verifier = seal(ring, f"verifier {number}".encode(), sealed.verifier_place(flow))
     flow.grant = seal(ring, f"grant {number}".encode(), sealed.grant_place(flow))
-    key = f"{bundle.public_id}:{1000 + number}"
+    return [own, flow, _letter(agency, number) if number % 2 else _mail(agency, asked, number)]
+
+
+def _mail(agency: Agency, asked: Any, number: int) -> OutboxItem:
+    bundle, key = asked.bundle, f"{asked.bundle.public_id}:{1000 + number}"
     place = sealed.Place(sealed.MAIL, agency.id, asked.workspace_id, key)
-    mail = OutboxItem(
-        kind="bundle.sent",
+    payload = {"bundle": bundle.id, "epoch": 1000 + number}
+    return _waiting("bundle.sent", key, agency, payload, seal(current().keyring, f"mail {number}".encode(), place))
+
+
+def _letter(agency: Agency, number: int) -> OutboxItem:
+    key = f"letter{number}:1"
+    place = sealed.Place(sealed.MAIL, agency.id, None, key)
+    blob = seal(current().keyring, f"mail {number}".encode(), place)
+    return _waiting("member.invited", key, agency, {"member": number}, blob)
+
+
+def _waiting(kind: str, key: str, agency: Agency, payload: dict[str, Any], message: bytes) -> OutboxItem:
+    at = clock.now()
+    return OutboxItem(
+        kind=kind,
         key=key,
         agency_id=agency.id,
-        payload={"bundle": bundle.id, "epoch": 1000 + number},
+        payload=payload,
         state=OutboxState.HELD,
         due_at=at + timedelta(days=9),
         created_at=at,
-        message=seal(ring, f"mail {number}".encode(), place),
+        message=message,
     )
-    return [own, flow, mail]
 
 
 def opened(engine: Engine, ring: Keyring) -> Goods:

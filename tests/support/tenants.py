@@ -12,9 +12,10 @@ from app.services import link_tokens, workspaces
 from app.tenancy import across_tenants
 from tests import factories
 from tests.support.browsing import Browser
-from tests.support.scenery import Scenery, unknown
+from tests.support.scenery import MEMBER, RECIPIENT, Scenery, unknown
 
 ROLES = {"owner": Role.OWNER, "admin": Role.ADMIN, "member": Role.MEMBER}
+PORTAL = {"portal": RECIPIENT, "portal member": MEMBER}
 COVERING = list(load(None).get("slack").scopes)  # so that nothing but the owner speaks against a connection
 
 
@@ -45,8 +46,8 @@ class Tenants(Scenery):
         """A browser of ours, signed in with that role, or of the client who opened our link or is in the portal; a stranger elsewhere."""
         if role == "client":
             browser = self.client(self.ours)
-        elif role == "portal":
-            browser = self.visitor_of(self.ours)
+        elif role in PORTAL:
+            browser = self.visitor_of(self.ours, PORTAL[role])
         else:
             with self.app.app_context(), across_tenants("a test's setting"):
                 browser = factories.signed_in(self.app, db.session.get_one(Staff, self._people[role]))

@@ -3,10 +3,11 @@
 import pytest
 from sqlalchemy import select, update
 
+from app import clock as app_clock
 from app.database import transaction
 from app.extensions import db
 from app.models import Agency, AuditEvent, Connection, Health, OutboxItem, PortalCode
-from app.services import letters, members, portal_codes
+from app.services import letters, members, portal_codes, rotation
 from app.tenancy import across_tenants
 from tests import factories
 
@@ -254,3 +255,16 @@ def test_a_letter_can_be_put_once_for_a_cause(agency, member, clock):
 def test_invitations_are_numbered(agency, member, clock):
     with transaction():
         assert [letters.invite(member, at=clock.now) for _ in range(3)] == [1, 2, 3]
+
+
+def test_the_vault_looks_after_a_letter_that_waits(app, agency, member, work, smtp):
+    """It opens at the place that rotation and the doctor work out for it."""
+    with transaction():
+        letters.invite(member, at=app_clock.now())
+    smtp.fault("BODY", "drop", times=1, keeps=True)
+    work()
+    keyring = app.extensions["gatehouse"].keyring
+
+    count, broken = rotation.examine(db.engine, keyring)
+
+    assert (count, broken) == (1, [])

@@ -12,7 +12,7 @@ from app.web.look import brand_of
 def around_page() -> dict[str, Any]:
     """The context of `portal/base.html`: the brand alone for those who are not signed in, and no brand where none is known."""
     if "visitor" in g:
-        return {"brand": brand_of(g.agency), "portal_nav": _nav(), **_person()}
+        return {"brand": brand_of(g.visitor.agency), "portal_nav": _nav(), **_person()}
     agency = g.get("agency") or agencies.only_one()
     around = {"brand": brand_of(agency) if agency else None}
     return {**around, **_person()} if "guest" in g else around

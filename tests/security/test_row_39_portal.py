@@ -1,0 +1,136 @@
+"""Signing in to the portal tells nobody whose address is known: not by words, not by headers, not by limits, not by statements."""
+
+import secrets
+
+import pytest
+from sqlalchemy import select
+
+from app.extensions import db
+from app.models import OutboxItem, PortalCode
+from app.services import letters, portal_codes
+from app.tenancy import across_tenants
+from tests.support.scenery import MEMBER, RECIPIENT
+from tests.support.statements import counted, verb
+
+DOORS = ("/portal/login", "/portal/login/northwind-studio")
+NOBODY = "nobody@harbordental.example"
+EVERYBODY = (MEMBER, RECIPIENT, NOBODY)
+SELDOM = ("Date", "Content-Length", "Set-Cookie")
+
+
+def post(scenery, browser, path, *, place=None, **fields):
+    """Send a form from a network of its own, unless the test says from where."""
+    address = place or f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+    data = {"csrf_token": scenery.csrf(browser, path), **fields}
+    return browser.post(path, data=data, environ_base={"REMOTE_ADDR": address})
+
+
+def told(scenery, browser, answer, email, typed="…"):
+    """All that an answer tells, but for what is each browser's own."""
+    kept = sorted((name, value) for name, value in answer.headers if name not in SELDOM)
+    text = answer.text.replace(email, "…").replace(typed, "…").replace(scenery.csrf(browser, "/portal/code"), "…")
+    return answer.status_code, kept, text
+
+
+def code_of(email):
+    with across_tenants("a test's eye"):
+        row = db.session.scalars(
+            select(PortalCode).where(PortalCode.email == email).order_by(PortalCode.id.desc())
+        ).first()
+        return portal_codes.code_of(row)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_row_39_asking_for_a_code_is_answered_the_same(scenery, clock, door):
+    seen = []
+    for email in EVERYBODY:
+        browser = scenery.nobody()
+        steps = [post(scenery, browser, door, email=email), browser.get("/portal/code")]
+        seen.append([told(scenery, browser, answer, email) for answer in steps])
+
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0][0][0] == 303
+    assert "If … can sign in here, a code is on its way" in seen[0][1][2]
+
+
+def test_row_39_a_wrong_code_is_answered_the_same_to_the_last_try(scenery, clock):
+    seen = []
+    for email in EVERYBODY:
+        browser = scenery.nobody()
+        post(scenery, browser, DOORS[0], email=email)
+        with scenery.app.app_context():
+            wrong = f"{(int(code_of(email)) + 1) % 10**6:06}"
+        answers = [post(scenery, browser, "/portal/code", code=wrong) for _ in range(6)]
+        seen.append([told(scenery, browser, answer, email, wrong) for answer in answers])
+
+    assert seen[0] == seen[1] == seen[2]
+    assert [status for status, *_ in seen[0]] == [422, 422, 422, 422, 303, 303]
+
+
+def test_row_39_the_limits_are_the_same(scenery, clock):
+    seen = []
+    for number, email in enumerate(EVERYBODY):
+        browser, place = scenery.nobody(), f"203.0.113.{number}"
+        answers = [post(scenery, browser, DOORS[0], email=email, place=place) for _ in range(7)]
+        seen.append([told(scenery, browser, answer, email)[:2] for answer in answers])
+
+    assert seen[0] == seen[1] == seen[2]
+    assert [status for status, _ in seen[0]] == [303] * 5 + [429] * 2
+
+
+def test_row_39_every_request_for_a_code_asks_the_database_as_much(scenery, clock):
+    asked = {}
+    post(scenery, scenery.nobody(), DOORS[0], email="first@x.example")  # which finds out what holds for all
+    for email in EVERYBODY:
+        browser = scenery.nobody()
+        with scenery.app.app_context(), counted() as seen:
+            assert post(scenery, browser, DOORS[0], email=email).status_code == 303
+        asked[email] = [(verb(each), "outbox" in each, "portal_code" in each) for each in seen]
+
+    assert asked[MEMBER] == asked[RECIPIENT] == asked[NOBODY]
+    assert ("INSERT", True, False) in asked[NOBODY], "the worker finds out who may enter"
+
+
+def test_row_39_every_wrong_code_asks_the_database_as_much(scenery, clock):
+    asked = {}
+    for email in ("first@x.example", *EVERYBODY):
+        browser = scenery.nobody()
+        post(scenery, browser, DOORS[0], email=email)
+        with scenery.app.app_context():
+            wrong = f"{(int(code_of(email)) + 1) % 10**6:06}"
+        with scenery.app.app_context(), counted() as seen:
+            assert post(scenery, browser, "/portal/code", code=wrong).status_code == 422
+        asked[email] = list(map(verb, seen))
+
+    assert asked[MEMBER] == asked[RECIPIENT] == asked[NOBODY]
+
+
+def test_row_39_the_rows_of_a_request_are_the_same(scenery, clock):
+    """What is in the database tells as little, until the worker has looked."""
+    rows = []
+    for email in EVERYBODY:
+        post(scenery, scenery.nobody(), DOORS[1], email=email)
+        with scenery.app.app_context(), across_tenants("a test's eye"):
+            code = db.session.scalars(select(PortalCode).where(PortalCode.email == email)).one()
+            item = db.session.scalars(select(OutboxItem).where(OutboxItem.key == code.public_id)).one()
+            rows.append(
+                (code.agency_id, code.tries, code.used_at, item.kind, item.agency_id, item.state, sorted(item.payload))
+            )
+            db.session.remove()
+
+    assert rows[0] == rows[1] == rows[2]
+    assert rows[0][3] == letters.CODE
+
+
+def test_row_39_a_short_cut_for_unknown_addresses_would_be_noticed(scenery, clock, monkeypatch):
+    real = portal_codes.ask
+
+    def careless(email, **how):
+        if email == NOBODY:
+            monkeypatch.setattr(letters, "put", lambda *_given, **_ids: False)
+        return real(email, **how)
+
+    monkeypatch.setattr(portal_codes, "ask", careless)
+
+    with pytest.raises(AssertionError):
+        test_row_39_every_request_for_a_code_asks_the_database_as_much(scenery, clock)
