@@ -137,6 +137,8 @@ def test_a_client_reaches_their_own_bundle_and_nothing_else(app, scenery, clock)
 
 def test_a_visitor_of_the_portal_reaches_what_is_theirs_and_no_other_surface(app, scenery, clock):
     browser = scenery.visitor_of(scenery.ours)
+    for name in ("gh_staff", "gh_intake"):
+        browser.set_cookie(name, scenery.theirs.session_id[::-1])  # of the right form, and nobody's
     for route in routes(app):
         if route.endpoint in PUBLIC or route.surface not in ("panel", "client", "oauth", "portal"):
             continue

@@ -20,7 +20,7 @@ from app.catalog import load
 from app.errors import NotFound
 from app.extensions import db
 from app.models import Agency, ConnectionRequest
-from app.services import connection_requests
+from app.services import connection_requests, handovers
 from app.tenancy import across_tenants
 from tests.support.scenery import unknown
 from tests.support.shared_app import on_postgres, on_sqlite
@@ -49,6 +49,7 @@ FORM = {  # what the forms at these addresses would be satisfied with
     "confirmed": "y",
     "action": "find_user",
     "connection": NOWHERE["connection"],
+    handovers.FIELD: "sam@harbordental.example",
 }
 
 
