@@ -1,7 +1,8 @@
 """Compresses client pages, which have a budget on the wire.
 
 No other pages: those that show secrets beside what somebody else may have sent must not tell it by their length.
-What a client page answers to another site's request never carries the client's cookie (SameSite).
+What a client page answers to another site's request never carries the client's cookie (SameSite); one of the portal may, where
+that site sends the whole window there, so that pages are compressed only if their address has nothing for them to repeat.
 """
 
 import gzip
@@ -16,7 +17,7 @@ SMALLEST = 1500
 
 def compress(response: Response) -> Response:
     """Compress a client page for a browser that says it can read that."""
-    if surface_of(request.path) is not Surface.INTAKE or response.mimetype != "text/html":
+    if response.mimetype != "text/html" or not _repeats_nothing():
         return response
     if response.direct_passthrough or response.status_code not in (200, 422) or len(response.get_data()) < SMALLEST:
         return response
@@ -30,6 +31,11 @@ def compress(response: Response) -> Response:
         return response
     response.headers["Content-Encoding"] = best
     return response
+
+
+def _repeats_nothing() -> bool:
+    surface = surface_of(request.path)
+    return surface is Surface.INTAKE or (surface is Surface.PORTAL and not request.query_string)
 
 
 def register_compression(app: Flask) -> None:

@@ -1,4 +1,4 @@
-"""What the branded page costs a client: bytes and requests over the wire, and what it needs no script for."""
+"""What the branded page and the portal cost a client: bytes and requests over the wire, and what it needs no script for."""
 
 import io
 from collections import Counter
@@ -80,6 +80,24 @@ def test_the_branded_page_is_light(link, page: Page):
     assert len(wire.sizes) <= MOST_REQUESTS, wire.sizes
     assert wire.sizes.total() <= MOST_BYTES, wire.sizes
     assert all(address.startswith(link.partition("/l/")[0]) for address in wire.sizes), wire.sizes
+
+
+def test_the_portal_is_light(link, page: Page, house: House):
+    """With a full page of connections and of what was done with them."""
+    recipient = "priya.nair@harbordental.example"
+    for number in range(20):
+        factories.make_connection(house.workspace, owner_email=recipient, name=f"Front desk {number}")
+    cookie = factories.signed_in_client(house.app, recipient, house.workspace).get_cookie("gh_portal")
+    assert cookie is not None
+    page.context.add_cookies([{"name": "gh_portal", "value": cookie.value, "url": house.url}])
+    wire = Wire(page)
+
+    page.goto(f"{house.url}/portal/connections")
+
+    expect(page.get_by_role("row")).to_have_count(21)
+    assert len(wire.sizes) <= MOST_REQUESTS, wire.sizes
+    assert wire.sizes.total() <= MOST_BYTES, wire.sizes
+    assert page.evaluate("typeof window.bootstrap") == "undefined"
 
 
 def test_the_branded_page_loads_no_bootstrap_javascript(link, page: Page):

@@ -19,6 +19,7 @@ def web():
     return tiny_app(extend=add_pages)
 
 
+@pytest.mark.parametrize("path", ["/connect/long", "/portal/long"])
 @pytest.mark.parametrize(
     ("accept", "encoding", "unpack"),
     [
@@ -28,8 +29,8 @@ def web():
         ("zstd", None, bytes),
     ],
 )
-def test_compress_gives_client_pages_in_what_the_browser_reads(web, accept, encoding, unpack):
-    answer = browser(web).get("/connect/long", headers={"Accept-Encoding": accept})
+def test_compress_gives_client_pages_in_what_the_browser_reads(web, path, accept, encoding, unpack):
+    answer = browser(web).get(path, headers={"Accept-Encoding": accept})
 
     assert answer.headers.get("Content-Encoding") == encoding
     assert unpack(answer.data).decode() == BODY
@@ -37,7 +38,7 @@ def test_compress_gives_client_pages_in_what_the_browser_reads(web, accept, enco
     assert set(answer.headers["Vary"].split(", ")) == {"Accept-Encoding", "HX-Request"}
 
 
-@pytest.mark.parametrize("path", ["/panel/long", "/portal/long", "/connect/short", "/connect/nowhere", "/l/abc"])
+@pytest.mark.parametrize("path", ["/panel/long", "/portal/long?to=what-another-site-wrote", "/connect/short", "/connect/nowhere", "/l/abc"])
 def test_compress_leaves_everything_else_as_it_is(web, path):
     answer = browser(web).get(path, headers={"Accept-Encoding": "br, gzip"})
 
