@@ -33,11 +33,14 @@ KIND = "connection.revoke"
 def revoke(connection: Connection, *, by: Staff | Actor) -> None:
     """End all use of a connection at once, and have its provider told; what is revoked already stays as it is.
 
-    Whoever approves the account anew afterwards has it back; what was asked or begun to mend it before is not wanted any more.
+    Whoever approves the account anew afterwards has it back; what was asked to mend it before is not wanted any more.
+    NotFound for a client whose it is not, or not any more.
     """
     at = clock.now()
     with transaction():
         _turn(connection, at=at)
+        if isinstance(by, Actor) and by.kind == "client" and not connections.is_owned(connection, by.name):
+            raise NotFound
         _end(connection, by=by, at=at)
 
 

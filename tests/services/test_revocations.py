@@ -117,6 +117,20 @@ def test_revoke_twice_is_once(slack, owner, agency):
     assert rows_of(agency) == before
 
 
+@pytest.mark.parametrize("how", ["another's", "left", "deleted"])
+def test_revoke_is_not_for_a_client_whose_it_is_not_any_more(slack, agency, clock, how):
+    changes = {"another's": {"owner_email": "sam@cobalt-it.example"}, "left": {"owner_left_at": clock.now}}
+    with transaction():
+        for name, value in changes.get(how, {"deleted_at": clock.now}).items():
+            setattr(slack, name, value)
+    before = rows_of(agency)
+
+    with pytest.raises(NotFound):
+        revocations.revoke(slack, by=Actor.client(PRIYA))
+
+    assert rows_of(agency) == before
+
+
 def test_revoke_at_once_by_several_is_once(slack, owner):
     acts = [lambda held: revocations.revoke(held, by=Actor.client(PRIYA))] * 6
 
