@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 
@@ -33,16 +34,17 @@ class Installed:
 
 
 @contextlib.contextmanager
-def installed(kind: str, *, smtp: SmtpServer | None = None) -> Iterator[Installed]:
-    """An application on SQLite or PostgreSQL, with a folder of its own."""
+def installed(kind: str, *, smtp: SmtpServer | None = None, **more: Any) -> Iterator[Installed]:
+    """An application on SQLite or PostgreSQL, with a folder and, where `more` settings say so, apps of its own."""
     with contextlib.ExitStack() as life:
         folder = Path(life.enter_context(tempfile.TemporaryDirectory(prefix="gatehouse-bench-")))
         url = f"sqlite:///{folder / 'gatehouse.sqlite3'}"
         if kind == "postgres":
             url = factories.driver(life.enter_context(fresh_database(life.enter_context(cluster()))))
         migrate(url, folder)
-        settings = factories.config(folder, url, smtp=smtp, mail_from=SENDER if smtp else None)
-        app = life.enter_context(running(settings, load(None)))
+        settings = factories.config(folder, url, smtp=smtp, mail_from=SENDER if smtp else None, **more)
+        apps = load(settings.apps_dir, loopback_http=True) if settings.apps_dir else load(None)
+        app = life.enter_context(running(settings, apps))
         logging.getLogger("app").setLevel(logging.WARNING)
         yield Installed(app, folder, url)
 

@@ -104,6 +104,8 @@ def replace(held: Row, credential: Mapping[str, str | None], *, at: datetime) ->
 
 def opened(held: Row) -> dict[str, Masked]:
     """The credential's parts, as `reveal` gives them, of a row that has the secret's columns and its `blob` beside the connection's."""
+    if held.health is Health.REVOKED:
+        raise Conflict(_("This connection was revoked."))
     place = _place(held, SimpleNamespace(public_id=held.secret_public_id, version=held.version))
     return _parts(open_(runtime.current().keyring, held.blob, place))
 

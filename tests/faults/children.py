@@ -1,5 +1,6 @@
 """What the processes of an installation do that are killed: they work off the outbox, or serve, or both."""
 
+import contextlib
 import itertools
 import os
 import signal
@@ -11,10 +12,12 @@ from sqlalchemy import select
 
 from app import create_app
 from app.cli import serving
+from app.errors import DomainError
 from app.extensions import db
 from app.mailer.smtp import Wire
-from app.models import Staff
-from app.services import connections, revocations
+from app.models import Connection, Staff
+from app.services import connections, credentials, revocations
+from app.services.audit import SYSTEM
 from app.tenancy import acting_for
 from app.worker import Worker, loop
 from tests.faults import spoilt, warm
@@ -99,3 +102,15 @@ def _die_halfway(nth: int) -> None:
 def _hold(app: Flask) -> None:
     runtime = app.extensions["gatehouse"]
     app.extensions["gatehouse"] = replace(runtime, config=replace(runtime.config, mail_ambiguous="hold"))
+
+
+def use(made: Made, *, agency: int, connection: int, tests: bool = False) -> None:
+    """Ask for a connection's credential, which is refreshed first if that is due; or test it."""
+    with made.app.app_context(), acting_for(agency):
+        found = db.session.get_one(Connection, connection)
+        with contextlib.suppress(DomainError):
+            if tests:
+                credentials.test(found, by=SYSTEM)
+            else:
+                credentials.use(found, by=SYSTEM)
+        db.session.remove()

@@ -5,7 +5,13 @@ import time
 from functools import partial
 
 from app.models import OutboxItem, OutboxState
-from tests.faults import test_killed_connecting, test_killed_mailing, test_killed_revoking, test_killed_sending
+from tests.faults import (
+    test_killed_connecting,
+    test_killed_mailing,
+    test_killed_refreshing,
+    test_killed_revoking,
+    test_killed_sending,
+)
 from tests.faults.connectings import SCENES
 from tests.faults.killing import Place, rows
 from tests.faults.mailings import Mailing, Tally
@@ -23,6 +29,8 @@ def test_no_point_of_the_main_job_is_left_out(house):
     scenes.append(house.once(test_killed_connecting.given_back))
     scenes += [house.once(test_killed_revoking.let_go, act)[0] for act in test_killed_revoking.ACTS]
     scenes.append(house.once(test_killed_revoking.given_back))
+    scenes += [house.once(test_killed_refreshing.gone_through, name) for name in test_killed_refreshing.SCENES]
+    scenes.append(house.once(test_killed_refreshing.lapsed))
     scenes.append(house.once(test_killed_mailing.passed))
     scenes.append(house.once(test_killed_mailing.passed, test_killed_mailing.ACCEPTED))
     scenes.append(house.once(test_killed_mailing.passed_with_several))
