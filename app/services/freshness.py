@@ -1,6 +1,7 @@
 """Whether a connection's token is fresh, and having it refreshed by whoever gets to it first."""
 
 import random
+import threading
 import time
 from datetime import datetime, timedelta
 
@@ -19,6 +20,10 @@ PATIENCE = DEADLINE + 5.0  # seconds that one waits for another's refresh
 POLL = (0.05, 0.1)  # seconds between two looks
 LONGEST_PAUSE = timedelta(days=1)  # what says more was written by a clock that has been set since
 _chance = random.SystemRandom()
+_watched: dict[
+    tuple[int, int], threading.Event
+] = {}  # what somebody of this process looks after, for all who wait for it
+_lock = threading.Lock()
 
 
 def check(standing: Row | None) -> None:
@@ -59,7 +64,8 @@ def refresh(standing: Row, *, by: Actor = SYSTEM, waits: bool = True) -> OAuthEr
 
     `waits`: until they are done, which takes little longer than the provider may; then what they stored is there.
     """
-    done = refreshing.attempt(standing.id, version=standing.version, by=by)
+    is_taken = standing.refresh_lease is not None
+    done = None if is_taken else refreshing.attempt(standing.id, version=standing.version, by=by)
     if done is None:
         if waits:
             _wait(standing)
@@ -83,7 +89,26 @@ def renew(standing: Row, *, by: Actor) -> None:
 
 
 def _wait(standing: Row) -> None:
-    """Look until whoever refreshes it is done."""
+    """Wait until whoever refreshes it is done. Of those who wait in this process for the same, one looks for all."""
+    wanted = (standing.id, standing.version)
+    with _lock:
+        turn = _watched.get(wanted)
+        is_first = turn is None
+        if turn is None:
+            turn = _watched[wanted] = threading.Event()
+    if not is_first:
+        if not turn.wait(PATIENCE):
+            raise too_slow(standing)
+        return
+    try:
+        _watch(standing)
+    finally:
+        with _lock:
+            del _watched[wanted]
+        turn.set()
+
+
+def _watch(standing: Row) -> None:
     until = time.monotonic() + PATIENCE
     while True:
         now = refresh_rows.WAITED_FOR(connection=standing.id).one_or_none()

@@ -34,8 +34,8 @@ def the(connection):
 
 
 def test_row_23_all_wait_for_the_one_who_asks_a_slow_provider(config, grown, endpoint, proof):
-    deadline = float(proof.size(check=3, prove=30))
-    connection, endpoint.delay = grown("ann", **expired()), deadline * 29 / 30
+    deadline = float(proof.size(check=12, prove=30))
+    connection, endpoint.delay = grown("ann", **expired()), float(proof.size(check=2, prove=29))
 
     tokens = ask(config, connection, deadline)
 
