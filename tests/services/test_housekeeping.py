@@ -6,8 +6,8 @@ from sqlalchemy import func, select
 from app import clock
 from app.database import transaction
 from app.extensions import db
-from app.models import IntakeSession, OutboxItem, OutboxState
-from app.services import housekeeping, intake, link_tokens
+from app.models import IntakeSession, OutboxItem, OutboxState, PortalCode, PortalSession
+from app.services import housekeeping, intake, link_tokens, portal_codes, portal_sessions
 from tests import factories
 
 pytestmark = pytest.mark.both_databases
@@ -30,6 +30,19 @@ def test_sweep_drops_sessions_whose_time_is_over_and_no_others(asked):
     assert count(IntakeSession) == 1
     assert housekeeping.sweep(at=clock.now() + timedelta(days=15)) == 1
     assert count(IntakeSession) == 0
+
+
+def test_sweep_drops_sign_ins_to_the_portal_that_are_over(agency, workspace):
+    at = clock.now()
+    factories.make_member(workspace, "dana@harbordental.example")
+    portal_codes.ask("dana@harbordental.example", agency_id=agency.id, browser_hash=b"1" * 32, at=at)
+    portal_sessions.start("dana@harbordental.example", agency_id=agency.id, id_hash=b"2" * 32, at=at)
+
+    assert housekeeping.sweep(at=at) == 0
+    assert housekeeping.sweep(at=at + timedelta(hours=2)) == 1
+    assert (count(PortalCode), count(PortalSession)) == (0, 1)
+    assert housekeeping.sweep(at=at + timedelta(hours=13)) == 1
+    assert count(PortalSession) == 0
 
 
 def test_sweep_keeps_work_that_is_not_done(asked):
