@@ -116,10 +116,12 @@ def _take(connection_id: int, asking: Asking, *, beyond: int, is_settled: bool) 
     """Hand out what is stored if that will do, with the record of it; else how the connection stands."""
     at = clock.now()
     with transaction():
-        standing = refresh_rows.STANDING(connection=connection_id).one_or_none()
+        standing = refresh_rows.IN_USE(connection=connection_id).one_or_none()
         freshness.check(standing)
-        if not is_settled and _needs_another(standing, beyond=beyond, at=at):
-            return standing
+        if not is_settled and standing.refreshable:
+            wants = standing.version == beyond or freshness.is_due(standing, at=at)
+            if wants and (whole := _wanted(connection_id, beyond=beyond, at=at)):
+                return whole
         parts = secrets.opened(standing)
         subject = Subject("connection", standing.public_id, standing.workspace_id)
         audit.record("connection.used", subject, by=asking.by, at=at, app=standing.app_key, **asking.told)
@@ -135,18 +137,17 @@ def _take(connection_id: int, asking: Asking, *, beyond: int, is_settled: bool) 
     )
 
 
-def _needs_another(standing: Row, *, beyond: int, at: datetime) -> bool:
-    """Whether it is to be refreshed, or waited for, before it is of use; ProviderFailed if it would be and can't be now.
+def _wanted(connection_id: int, *, beyond: int, at: datetime) -> Row | None:
+    """How a connection stands that is to be refreshed, or waited for, before it is of use; ProviderFailed if that can't be now.
 
-    A token that is still good is not waited for, be it that somebody is at it or that the provider is to be left alone.
+    A token that is still good is not waited for, be it that somebody is at it or that the provider is to be left alone: None.
     """
-    if not standing.refreshable or not (standing.version == beyond or freshness.is_due(standing, at=at)):
-        return False
+    standing = refresh_rows.STANDING(connection=connection_id).one()
     is_good = standing.version != beyond and freshness.is_valid(standing, at=at)
     if standing.refresh_lease is not None:
-        return not is_good
+        return None if is_good else standing
     if not freshness.is_put_off(standing, at=at):
-        return True
-    if not is_good:
-        raise freshness.failed(standing, standing.health_reason or Fault.UNAVAILABLE)
-    return False
+        return standing
+    if is_good:
+        return None
+    raise freshness.failed(standing, standing.health_reason or Fault.UNAVAILABLE)

@@ -49,6 +49,31 @@ STANDING = Prepared(
     .where(_its)
 )
 
+# What a token that is still good takes: asked for at every use.
+IN_USE = Prepared(
+    select(
+        Connection.id,
+        Connection.public_id,
+        Connection.agency_id,
+        Connection.workspace_id,
+        Connection.app_key,
+        Connection.health,
+        Connection.health_reason,
+        Connection.fields,
+        Connection.kept,
+        Connection.refreshable,
+        Connection.token_at,
+        Connection.expires_at,
+        Connection.used_at,
+        Connection.deleted_at,
+        Secret.public_id.label("secret_public_id"),
+        Secret.version,
+        Secret.blob,
+    )
+    .outerjoin(Secret, Secret.id == Connection.secret_id)
+    .where(_its)
+)
+
 # Enough for who waits: looked at again and again.
 WAITED_FOR = Prepared(
     select(Connection.refresh_lease, Connection.health, Secret.version)
