@@ -39,7 +39,6 @@ def tour(browser: Browser, folder: Path) -> Iterator[Stop]:
         yield from portal_of_a_member(away.new_page(), demo)
         yield from after_sending(panel, demo)
         yield from connection_pages(panel, demo)
-        yield from portal_of_an_owner(home.new_page(), demo)
         yield from hand_overs(client, panel, demo)
         yield from portal_of_an_owner(home.new_page(), demo)
         yield from odd_pages(client, panel, demo)
