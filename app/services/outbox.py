@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.database import transaction
 from app.extensions import db
 from app.models import OutboxItem, OutboxState
+from app.prepared import Prepared
 
 BATCH = 500  # rows a transaction at most
 WAITING = (OutboxState.QUEUED, OutboxState.RETRY)
@@ -23,28 +24,25 @@ IS_OPEN = OutboxItem.state.in_(bindparam("open", OPEN, expanding=True, literal_e
 wakers: weakref.WeakSet[threading.Event] = weakref.WeakSet()  # set when work was committed in this process
 
 
+_PUT = {
+    name: Prepared(insert(OutboxItem).on_conflict_do_nothing(index_elements=["kind", "key"]).returning(OutboxItem.id))
+    for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+
+
 def put(kind: str, key: str, *, agency_id: int, at: datetime, due_at: datetime | None = None, **payload: Any) -> bool:
     """Write one piece of work; false if this cause has written it already. The payload holds ids, never text or secrets."""
     session = db.session()
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    statement = (
-        dialect.insert(OutboxItem)
-        .values(
-            kind=kind,
-            key=key,
-            agency_id=agency_id,
-            payload=payload,
-            state=OutboxState.QUEUED,
-            attempts=0,
-            fence=0,
-            due_at=due_at or at,
-            created_at=at,
-        )
-        .on_conflict_do_nothing(index_elements=["kind", "key"])
-        .returning(OutboxItem.id)
-    )
     session.info["outbox"] = True
-    return session.scalar(statement) is not None
+    put = _PUT[session.get_bind().dialect.name](
+        kind=kind,
+        key=key,
+        agency_id=agency_id,
+        payload=payload,
+        due_at=due_at or at,
+        created_at=at,
+    )
+    return put.scalar() is not None
 
 
 def retry_now(kind: str, key: str, *, at: datetime) -> bool:
