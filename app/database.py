@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from sqlalchemy import JSON, DateTime, String, event
 from sqlalchemy import Enum as SqlEnum
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction
@@ -99,6 +100,11 @@ def lock(row: Base, *names: str) -> None:
     meanwhile. Name the columns where the row is loaded with others joined to it.
     """
     db.session.refresh(row, names or None, with_for_update={"key_share": True})
+
+
+def inserting(dialect: str, into: type[Base]) -> Any:
+    """An INSERT that can say what happens where the row is there already, as the database of that name writes it."""
+    return (sqlite if dialect == "sqlite" else postgresql).insert(into)
 
 
 def end_reading() -> None:

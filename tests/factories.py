@@ -188,10 +188,15 @@ def signed_in(app: Flask, staff: Staff) -> FlaskClient:
 
 
 def signed_in_client(
-    app: Flask, email: str, workspace: Workspace | None = None, *, confined_to: Agency | None = None
+    app: Flask,
+    email: str,
+    workspace: Workspace | None = None,
+    *,
+    confined_to: Agency | None = None,
+    session_id: str = "",
 ) -> FlaskClient:
     """A browser that this address is signed in to the portal with: at a workspace, or before one is picked."""
-    at, session_id = clock.now(), secrets.token_urlsafe(32)
+    at, session_id = clock.now(), session_id or secrets.token_urlsafe(32)
     with across_tenants("a test's setting"), transaction() as session:
         session.add(
             PortalSession(

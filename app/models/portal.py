@@ -10,8 +10,8 @@ from app.database import Model, new_public_id
 class PortalCode(Model):
     """A sign-in to the portal in the making. Code and button are made anew from `nonce`, and stored nowhere.
 
-    `browser_hash` is the SHA-256 of the session that asked: nobody else can use either. It is written for unknown addresses
-    just as for known ones.
+    `browser_hash` is the SHA-256 of the session that asked: nobody else can use either, and it has one at a time. It is
+    written for unknown addresses just as for known ones.
     """
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -19,7 +19,7 @@ class PortalCode(Model):
     agency_id: Mapped[int | None] = mapped_column(ForeignKey("agency.id"))
     email: Mapped[str]
     nonce: Mapped[bytes] = mapped_column(LargeBinary(16))
-    browser_hash: Mapped[bytes] = mapped_column(LargeBinary(32), index=True)
+    browser_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     button_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     tries: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]

@@ -8,9 +8,8 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Integer, String, bindparam, case, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from app.database import transaction
+from app.database import inserting, transaction
 from app.errors import Repeated
 from app.extensions import db
 from app.i18n import _
@@ -63,7 +62,7 @@ _COUNT = Prepared(select(Counter.count).where(Counter.key == bindparam("of"), Co
 
 @cache
 def _one_more(dialect: str) -> Prepared:
-    statement = (sqlite if dialect == "sqlite" else postgresql).insert(Counter)
+    statement = inserting(dialect, Counter)
     counted = statement.on_conflict_do_update(
         index_elements=["key", "window"],
         set_={"count": Counter.count + 1},
@@ -78,7 +77,7 @@ def _all_more(dialect: str, keys: int) -> Prepared:
         return bindparam(f"{name}_{number}", type_=String() if name == "key" else Integer())
 
     rows = [{"key": bound("key", n), "window": bound("window", n), "count": bound("times", n)} for n in range(keys)]
-    statement = (sqlite if dialect == "sqlite" else postgresql).insert(Counter).values(rows)
+    statement = inserting(dialect, Counter).values(rows)
     limit = case(*((Counter.key == bound("key", n), bound("limit", n)) for n in range(keys)), else_=0)
     more = Counter.count + statement.excluded.count
     counted = statement.on_conflict_do_update(

@@ -1,11 +1,10 @@
 """What a browser may reach without login: the links that it has opened, kept under the hash of its session's id."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import bindparam, insert, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from app.database import inserting
 from app.extensions import db
 from app.models import Flow, FlowStatus, IntakeSession
 from app.prepared import Prepared, Row
@@ -23,14 +22,14 @@ KNOWN = Prepared(
 )
 
 
-def _remember(dialect: Any) -> Prepared:
-    statement = dialect.insert(IntakeSession)
+def _remember(dialect: str) -> Prepared:
+    statement = inserting(dialect, IntakeSession)
     opened = {"epoch": statement.excluded.epoch, "expires_at": statement.excluded.expires_at}
     known = {"index_elements": ["id_hash", "bundle_id"], "where": IntakeSession.epoch != statement.excluded.epoch}
     return Prepared(statement.on_conflict_do_update(set_=opened, **known).returning(IntakeSession.id))
 
 
-REMEMBER = {"sqlite": _remember(sqlite), "postgresql": _remember(postgresql)}
+REMEMBER = {name: _remember(name) for name in ("sqlite", "postgresql")}
 
 
 def knows(id_hash: bytes, bundle: Row) -> bool:

@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, event, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.database import transaction
+from app.database import inserting, transaction
 from app.extensions import db
 from app.models import OutboxItem, OutboxState
 from app.prepared import Prepared
@@ -25,8 +24,10 @@ wakers: weakref.WeakSet[threading.Event] = weakref.WeakSet()  # set when work wa
 
 
 _PUT = {
-    name: Prepared(insert(OutboxItem).on_conflict_do_nothing(index_elements=["kind", "key"]).returning(OutboxItem.id))
-    for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+    name: Prepared(
+        inserting(name, OutboxItem).on_conflict_do_nothing(index_elements=["kind", "key"]).returning(OutboxItem.id)
+    )
+    for name in ("sqlite", "postgresql")
 }
 
 

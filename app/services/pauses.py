@@ -5,9 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from app.database import transaction
+from app.database import inserting, transaction
 from app.models import Counter
 
 MINUTE = 60
@@ -22,9 +21,9 @@ def keep(client_key: str, seconds: int | None, *, at: datetime) -> None:
         return
     ends = at + min(timedelta(seconds=seconds), LONGEST)
     with transaction() as session:
-        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
         values = {"key": f"{_OF.value}{client_key}", "window": math.ceil(ends.timestamp() / MINUTE), "count": 1}
-        session.execute(dialect.insert(Counter).values(values).on_conflict_do_nothing())
+        marked = inserting(session.get_bind().dialect.name, Counter).values(values)
+        session.execute(marked.on_conflict_do_nothing())
 
 
 def end_of(client_key: Any) -> ColumnElement[int | None]:

@@ -10,11 +10,12 @@ import hmac
 import re
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy import ColumnElement, and_, select, update
 
 from app import runtime
-from app.database import transaction
+from app.database import inserting, new_public_id, transaction
 from app.errors import Refused
 from app.extensions import db
 from app.i18n import _
@@ -69,24 +70,24 @@ def ask(email: str, *, agency_id: int | None, browser_hash: bytes, at: datetime)
     address = addresses.normalise(email)
     _spend(address, at)
     with transaction() as session:
-        session.execute(delete(PortalCode).where(PortalCode.browser_hash == browser_hash))
         nonce, button = _draw(address)
-        asked = PortalCode(
-            agency_id=agency_id,
-            email=address,
-            nonce=nonce,
-            browser_hash=browser_hash,
-            button_hash=_digest(button),
-            tries=0,
-            created_at=at,
-            expires_at=at + LIFETIME,
-        )
-        session.add(asked)
-        session.flush()
+        asked: dict[str, Any] = {
+            "public_id": new_public_id(),
+            "agency_id": agency_id,
+            "email": address,
+            "nonce": nonce,
+            "button_hash": _digest(button),
+            "tries": 0,
+            "created_at": at,
+            "expires_at": at + LIFETIME,
+            "used_at": None,
+        }
+        adding = inserting(session.get_bind().dialect.name, PortalCode).values(browser_hash=browser_hash, **asked)
+        session.execute(adding.on_conflict_do_update(index_elements=["browser_hash"], set_=asked))
         # The outbox is kept by agency; where none was named, the first one keeps it.
         keeper = agency_id or session.scalars(select(Agency.id).order_by(Agency.id).limit(1)).one()
         with acting_for(keeper):
-            letters.put(letters.CODE, asked.public_id, agency_id=keeper, at=at, code=asked.public_id)
+            letters.put(letters.CODE, asked["public_id"], agency_id=keeper, at=at, code=asked["public_id"])
 
 
 def _spend(address: str, at: datetime) -> None:
@@ -105,9 +106,7 @@ def _familiar(address: str) -> str:
 
 def waiting(browser_hash: bytes, *, at: datetime) -> PortalCode | None:
     """What this browser has asked for and can still use."""
-    return db.session.scalar(
-        select(PortalCode).where(PortalCode.browser_hash == browser_hash, _usable(at)).order_by(PortalCode.id.desc())
-    )
+    return db.session.scalar(select(PortalCode).where(PortalCode.browser_hash == browser_hash, _usable(at)))
 
 
 def is_for(browser_hash: bytes, button: str, *, at: datetime) -> bool:

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, inspect, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
+from app.database import inserting
 from app.models import Agency, AuditEvent, Purpose, VaultKey
 from app.services.audit import SYSTEM
 from app.vault import Keys
@@ -101,9 +101,9 @@ def _register(engine: Engine, keys: Keys, known: Known) -> None:
 def add(connection: Connection, purpose: Purpose, key_id: str, known: Known, *, at: datetime) -> None:
     """Write down a key after those known; if another was written down meanwhile, that one stands."""
     number = max((row.number for row in known if row.purpose is purpose), default=0) + 1
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     row = {"purpose": purpose, "number": number, "key_id": key_id, "active_from": at}
-    added = connection.execute(dialect.insert(VaultKey).values(row).on_conflict_do_nothing())
+    adding = inserting(connection.dialect.name, VaultKey).values(row)
+    added = connection.execute(adding.on_conflict_do_nothing())
     if added.rowcount and number > 1:
         _record(connection, f"{purpose.value}_key.activated", key_id, at=at)
 

@@ -59,8 +59,9 @@ def build(name: str, *, recipient: str = RECIPIENT) -> Side:
         queued = factories.make_request(workflow.slots[1], owner, recipient=recipient)
         own = own_clients.configure(agency, "xero", client_id="northwind", client_secret="hush-hush", by=owner)
         branding.save(agency, logo=picture(), by=owner, **_look(agency))
-        factories.signed_in_client(current_app, recipient, workspace)
-        signed_in = db.session.scalars(select(PortalSession.public_id).where(PortalSession.email == recipient)).one()
+        factories.signed_in_client(current_app, recipient, workspace, session_id=side.session_id)
+        latest = select(PortalSession.public_id).order_by(PortalSession.id.desc()).limit(1)
+        signed_in = db.session.scalars(latest).one()
         browser = Browser(session_id=side.session_id)
         assert browser.open(pending.bundle).bundle
         side.names = {

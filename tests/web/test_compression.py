@@ -38,7 +38,9 @@ def test_compress_gives_client_pages_in_what_the_browser_reads(web, path, accept
     assert set(answer.headers["Vary"].split(", ")) == {"Accept-Encoding", "HX-Request"}
 
 
-@pytest.mark.parametrize("path", ["/panel/long", "/portal/long?to=what-another-site-wrote", "/connect/short", "/connect/nowhere", "/l/abc"])
+@pytest.mark.parametrize(
+    "path", ["/panel/long", "/portal/long?to=what-another-site-wrote", "/connect/short", "/connect/nowhere", "/l/abc"]
+)
 def test_compress_leaves_everything_else_as_it_is(web, path):
     answer = browser(web).get(path, headers={"Accept-Encoding": "br, gzip"})
 

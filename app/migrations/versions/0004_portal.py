@@ -95,6 +95,7 @@ def _make_portal() -> None:
     sa.ForeignKeyConstraint(['agency_id'], ['agency.id'], name=op.f('fk_portal_code_agency_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_portal_code')),
     sa.UniqueConstraint('public_id', name=op.f('uq_portal_code_public_id')),
+    sa.UniqueConstraint('browser_hash', name=op.f('uq_portal_code_browser_hash')),
     sa.UniqueConstraint('button_hash', name=op.f('uq_portal_code_button_hash'))
     )
     op.create_table('portal_session',
@@ -115,7 +116,7 @@ def _make_portal() -> None:
     sa.UniqueConstraint('public_id', name=op.f('uq_portal_session_public_id')),
     sa.UniqueConstraint('id_hash', name=op.f('uq_portal_session_id_hash'))
     )
-    for table, column in (('portal_code', 'browser_hash'), ('portal_code', 'expires_at'), ('portal_session', 'email'), ('portal_session', 'expires_at')):
+    for table, column in (('portal_code', 'expires_at'), ('portal_session', 'email'), ('portal_session', 'expires_at')):
         op.create_index(op.f(f'ix_{table}_{column}'), table, [column])
 
 

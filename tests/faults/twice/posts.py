@@ -4,15 +4,46 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app import clock, runtime
 from app.database import transaction
 from app.extensions import db
-from app.models import Agency, ConnectionRequest, OutboxItem, OutboxState, Recipient, Staff, Workflow, Workspace
-from app.services import connection_requests, connections, handovers, nodes, passwords, staff, workflows, workspaces
+from app.models import (
+    Agency,
+    ConnectionRequest,
+    Flow,
+    FlowStatus,
+    Notice,
+    OutboxItem,
+    OutboxState,
+    PortalCode,
+    Recipient,
+    Staff,
+    Workflow,
+    Workspace,
+)
+from app.oauth.identify import Identity
+from app.oauth.token import Token
+from app.services import (
+    connection_requests,
+    connections,
+    flows,
+    grants,
+    handovers,
+    intake,
+    nodes,
+    passwords,
+    portal_codes,
+    staff,
+    workflows,
+    workspaces,
+)
+from app.services.connections import Grant
+from app.services.flows import digest
+from app.vault import Masked
 from tests import factories
-from tests.support.scenery import Side
+from tests.support.scenery import RECIPIENT, Side
 
 OUTSIDE = "sam@cobalt-it.example"
 NEW_PASSWORD = "a louder harbour at dusk"
@@ -127,9 +158,49 @@ def _first_node(scene: Scene) -> Names:
     return {"node_id": scene.workflow.nodes[0].public_id, "seen_at": "1"}
 
 
-CLIENT, NOBODY = "client", "nobody"
+def _other_account(scene: Scene) -> None:
+    """The client has connected another account than was expected, and was not asked yet whether it is meant."""
+    bundle = scene.pending.bundle
+    assert bundle is not None
+    session_hash = digest(scene.side.session_id)
+    found = intake.enter(session_hash, bundle.public_id, at=clock.now())
+    flows.start(found, scene.pending.public_id, typed={}, session_hash=session_hash)
+    with transaction():
+        flow = db.session.scalars(select(Flow).where(Flow.request_id == scene.pending.id)).one()
+        token = Token(access_token=Masked("theirs"), scopes=tuple(flow.scopes))
+        grant = Grant(token, Identity(issuer="slack", id="other", label="Other account"), tuple(flow.scopes))
+        grants.hold(flow, grant, until=flow.expires_at, at=clock.now())
+        flow.status, flow.outcome = FlowStatus.HELD, Notice.OTHER_ACCOUNT
+        scene.pending.notice = Notice.OTHER_ACCOUNT
+
+
+def _code_asked(scene: Scene) -> PortalCode:
+    portal_codes.ask(RECIPIENT, agency_id=scene.agency.id, browser_hash=digest(FRESH), at=clock.now())
+    asked = portal_codes.waiting(digest(FRESH), at=clock.now())
+    assert asked is not None
+    return asked
+
+
+def _typed(scene: Scene) -> Names:
+    return {"code": portal_codes.code_of(_code_asked(scene))}
+
+
+def _pressed(scene: Scene) -> Names:
+    return {"button": portal_codes.button_of(_code_asked(scene))}
+
+
+def _second_workspace(scene: Scene) -> Names:
+    second = factories.make_workspace(scene.agency, "Cobalt")
+    factories.make_member(second, RECIPIENT)
+    return {"workspace_id": second.public_id}
+
+
+CLIENT, VISITOR, NOBODY = "client", "visitor", "nobody"
+FRESH = "x" * 43  # the session of a browser in which nobody is signed in
 # Each of twenty presses of “Connect” goes to the provider by itself; rows 17 and 18 make one connection of what comes back.
 START = frozenset({("flow", "came"), ("audit_event", "flow.started"), ("audit_event", "came")})
+# Each of twenty codes that are asked for is mailed, as many as one may ask for.
+CODE = frozenset({("outbox", "portal.code"), ("outbox", "came")})
 # Each of twenty sign-ins lets one browser in, as many as one may try.
 SIGN_IN = frozenset({("staff_session", "came"), ("audit_event", "staff.signed_in"), ("audit_event", "came")})
 CASES: dict[str, Case] = {
@@ -138,6 +209,23 @@ CASES: dict[str, Case] = {
     "client.use_account": Case(who=CLIENT, first=_offer),
     "client.hand_over": Case({"colleague": "sam.cole@harbordental.example"}, CLIENT),
     "client.take_back": Case(who=CLIENT, first=_named),
+    "client.keep_account": Case(who=CLIENT, first=_other_account),
+    "portal.start_flow": Case(who=VISITOR, each=START),
+    "portal.decline_request": Case({"reason": "We have left it."}, VISITOR),
+    "portal.use_account": Case(who=VISITOR, first=_offer),
+    "portal.keep_account": Case(who=VISITOR, first=_other_account),
+    "portal.hand_over": Case({"colleague": "sam.cole@harbordental.example"}, VISITOR),
+    "portal.take_back": Case(who=VISITOR, first=_named),
+    "portal.reconnect": Case(who=VISITOR, each=START),
+    "portal.rename_connection": Case({"name": "Reception"}, VISITOR),
+    "portal.revoke_connection": Case(who=VISITOR, first=_used),
+    "portal.pick_workspace": Case(who=VISITOR, first=_second_workspace),
+    "portal.end_session": Case(who=VISITOR),
+    "portal.sign_out_everywhere": Case(who=VISITOR),
+    "portal.sign_out": Case(who=VISITOR),
+    "portal.ask_for_code": Case({"email": RECIPIENT}, NOBODY, each=CODE),
+    "portal.enter_code": Case(who=NOBODY, first=_typed),
+    "portal.press_button": Case(who=NOBODY, first=_pressed),
     "panel.approve_hand_over": Case({"to": OUTSIDE}, first=_named),
     "panel.refuse_hand_over": Case({"to": OUTSIDE}, first=_named),
     "panel.set_source": Case({"source": "agency", "confirmed": "y"}),
@@ -147,6 +235,7 @@ CASES: dict[str, Case] = {
     "panel.revoke_connection": Case(first=_used),
     "panel.delete_connection": Case({"confirmed": "y"}, first=_used),
     "panel.add_member": Case({"name": "Sam Cole", "email": "sam@cobalt-it.example"}),
+    "panel.invite_member": Case(first=_long_ago),
     "panel.remove_member": Case(),
     "panel.queue_request": Case({"recipient": "sam@cobalt-it.example"}, first=_slot_unasked),
     "panel.send_requests": Case(),
@@ -188,7 +277,7 @@ CASES: dict[str, Case] = {
 # On an empty installation alone; what twenty do there is tested apart.
 FIRST_RUN = {"setup.create_agency", "setup.send_test_mail"}
 # These ask the app anew each time, and that is all that they are for; what several refreshes at once do is tested with those.
-ASKING = {"panel.refresh_connection"}
+ASKING = {"panel.refresh_connection", "portal.refresh_connection"}
 # These say how something would look, and have no effect.
 SHOWING = {"panel.try_branding", "panel.preview_page", "panel.preview_mail"}
 
