@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from dataclasses import dataclass, replace
+from typing import Any
 
 from flask import Flask
 from sqlalchemy import select
@@ -20,7 +21,7 @@ from app.services import connections, credentials, revocations
 from app.services.audit import SYSTEM
 from app.tenancy import acting_for
 from app.worker import Worker, loop
-from tests.faults import spoilt, warm
+from tests.faults import acts, spoilt, warm
 from tests.support.processes import LOOPBACK
 
 PORT = "TEST_PORT"
@@ -69,6 +70,11 @@ def let_go(made: Made, *, agency: int, connection: str, delete: bool = False) ->
             revocations.delete(staff.agency, connection, by=staff, confirmed=True)
         else:
             revocations.revoke(connections.get(staff.agency, connection), by=staff)
+
+
+def act(made: Made, **given: Any) -> None:
+    """Do one of `acts.ACTS`."""
+    acts.do(made.app, **given)
 
 
 def _worker(app: Flask, patience: float) -> Worker:

@@ -6,6 +6,8 @@ from functools import partial
 
 from app.models import OutboxItem, OutboxState
 from tests.faults import (
+    acts,
+    test_killed_acting,
     test_killed_connecting,
     test_killed_mailing,
     test_killed_refreshing,
@@ -31,6 +33,8 @@ def test_no_point_of_the_main_job_is_left_out(house):
     scenes.append(house.once(test_killed_revoking.given_back))
     scenes += [house.once(test_killed_refreshing.gone_through, name) for name in test_killed_refreshing.SCENES]
     scenes.append(house.once(test_killed_refreshing.lapsed))
+    scenes += [house.once(test_killed_acting.acted, act)[0] for act in acts.ACTS]
+    scenes += [house.once(find) for find in (test_killed_acting.renewed, test_killed_acting.written)]
     scenes.append(house.once(test_killed_mailing.passed))
     scenes.append(house.once(test_killed_mailing.passed, test_killed_mailing.ACCEPTED))
     scenes.append(house.once(test_killed_mailing.passed_with_several))

@@ -1,5 +1,6 @@
 """Everything that is stored of an agency, so that a test can say that nothing changed, or that a secret is nowhere."""
 
+from collections import Counter
 from typing import Any
 
 from sqlalchemy import select
@@ -25,3 +26,22 @@ def rows_of(agency: Agency) -> Rows:
                 found[name] = [tuple(row) for row in db.session.execute(query)]
     db.session.rollback()
     return found
+
+
+def changes(before: Rows, after: Rows) -> Counter:
+    """What is different, counted: of rows, that they came, went or changed; of acts and of the outbox, each kind."""
+    found: Counter = Counter()
+    for name in before:
+        old, new = ({row[0]: row for row in rows[name]} for rows in (before, after))
+        found[name, "came"] += len(new.keys() - old.keys())
+        found[name, "went"] += len(old.keys() - new.keys())
+        found[name, "changed"] += sum(old[key] != new[key] for key in old.keys() & new.keys())
+        if name in ("audit_event", "outbox"):
+            kinds = [next(str(value) for value in new[key] if is_kind(value)) for key in new.keys() - old.keys()]
+            found.update((name, kind) for kind in kinds)
+    return +found
+
+
+def is_kind(value: object) -> bool:
+    """An act or a kind of work: the one value of its row that is two words with a dot between."""
+    return isinstance(value, str) and value.replace(".", "", 1).replace("_", "").isalpha() and value.count(".") == 1

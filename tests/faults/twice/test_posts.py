@@ -20,7 +20,7 @@ from tests.faults.twice import unguarded
 from tests.faults.twice.posts import ASKING, CASES, FIRST_RUN, FRESH, SHOWING, Case, scene_of
 from tests.support.crowd import Task, company
 from tests.support.forms import cookies_of, csrf_token
-from tests.support.rows import Rows, rows_of
+from tests.support.rows import changes, rows_of
 from tests.support.scenery import Side, build
 from tests.worker.conftest import mail_settings
 
@@ -98,25 +98,6 @@ class Posts:
             return {"gh_staff": FRESH, "gh_portal": FRESH}
         browser = factories.signed_in(self.place.app, db.session.get_one(Staff, side.people[case.who]))
         return cookies_of(browser)
-
-
-def changes(before: Rows, after: Rows) -> Counter:
-    """What is different, counted: of rows, that they came, went or changed; of acts and of the outbox, each kind."""
-    found: Counter = Counter()
-    for name in before:
-        old, new = ({row[0]: row for row in rows[name]} for rows in (before, after))
-        found[name, "came"] += len(new.keys() - old.keys())
-        found[name, "went"] += len(old.keys() - new.keys())
-        found[name, "changed"] += sum(old[key] != new[key] for key in old.keys() & new.keys())
-        if name in ("audit_event", "outbox"):
-            kinds = [next(str(value) for value in new[key] if is_kind(value)) for key in new.keys() - old.keys()]
-            found.update((name, kind) for kind in kinds)
-    return +found
-
-
-def is_kind(value: object) -> bool:
-    """An act or a kind of work: the one value of its row that is two words with a dot between."""
-    return isinstance(value, str) and value.replace(".", "", 1).replace("_", "").isalpha() and value.count(".") == 1
 
 
 def differs(posts: Posts, endpoint: str) -> str:
