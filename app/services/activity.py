@@ -12,7 +12,7 @@ from app.i18n import _
 from app.models import AuditEvent, Connection, Revocation, Workflow
 from app.services import causes, paging, portal_connections, scopes
 from app.services.paging import Page
-from app.services.portal_sessions import Visitor
+from app.services.portal_visitors import Visitor
 
 FEW = 6  # beneath the connections
 CHUNK = 50  # connections whose events are looked for at a time

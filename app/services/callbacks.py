@@ -17,7 +17,7 @@ from app.oauth.exchange import exchange
 from app.oauth.faults import OAuthError
 from app.oauth.identify import identify
 from app.prepared import Row
-from app.services import flow_rows, flows, oauth_clients, pauses, portal_sessions, scopes, sealed, settlement
+from app.services import flow_rows, flows, oauth_clients, pauses, portal_visitors, scopes, sealed, settlement
 from app.services.connections import Grant
 from app.tenancy import across_tenants, acting_for
 from app.vault import Masked, open_
@@ -100,7 +100,7 @@ def _is_signed_in(flow: Row, session_hash: bytes) -> bool:
     """Whether the session still stands: in the portal it may have been ended since, here or from another browser."""
     if flow.surface is FlowSurface.INTAKE:
         return True
-    return portal_sessions.resume(session_hash, at=clock.now(), is_poll=True) is not None
+    return portal_visitors.resume(session_hash, at=clock.now(), is_poll=True) is not None
 
 
 def _take(flow: Row, pairs: list[tuple[str, str]]) -> str | None:

@@ -15,7 +15,7 @@ from app.models import Connection, Health, Revocation, Slot, Workflow
 from app.services import connections, paging, revocations, scopes
 from app.services.badges import Badge
 from app.services.paging import Page
-from app.services.portal_sessions import Visitor
+from app.services.portal_visitors import Visitor
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from app.prepared import Prepared, Row
 from app.services import intake_rows, paging, scopes
 from app.services.intake import Intake
 from app.services.paging import Page
-from app.services.portal_sessions import Visitor
+from app.services.portal_visitors import Visitor
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from app.models import (
 from app.oauth.answers import TokenError
 from app.oauth.faults import Fault
 from app.oauth.identify import IdentityError
-from app.services import callbacks, portal_sessions, renewals, revocations, secrets, settlement
+from app.services import callbacks, portal_sessions, portal_visitors, renewals, revocations, secrets, settlement
 from app.services.audit import Actor
 from app.services.intake import Host
 from app.tenancy import acting_for
@@ -310,7 +310,7 @@ def test_another_browser_can_not_finish_it(agency, workspace, portal, broken, st
 @pytest.mark.parametrize("how", ["here", "everywhere", "by time"])
 def test_who_signed_out_meanwhile_can_not_finish_it(portal, broken, stub, clock, how):
     state = portal.start(broken)
-    guest = portal_sessions.resume(portal.session, at=clock.now)
+    guest = portal_visitors.resume(portal.session, at=clock.now)
     if how == "here":
         portal_sessions.end(guest)
     elif how == "everywhere":

@@ -8,8 +8,8 @@ from flask.typing import ResponseReturnValue
 from app import clock
 from app.errors import NotFound
 from app.i18n import _
-from app.services import agencies, portal_sessions
-from app.services.portal_sessions import Guest, Visitor
+from app.services import agencies, portal_sessions, portal_visitors
+from app.services.portal_visitors import Guest, Visitor
 from app.tenancy import enter_tenant
 from app.web import destinations
 from app.web.htmx import go, is_poll
@@ -28,7 +28,7 @@ def admit() -> ResponseReturnValue | None:
     browser, at = current_session(), clock.now()
     if browser.is_new:
         return ask_to_sign_in()
-    visitor = portal_sessions.enter(browser.id_hash, at=at, is_poll=is_poll())
+    visitor = portal_visitors.enter(browser.id_hash, at=at, is_poll=is_poll())
     if visitor is None:
         return _without_place(browser.id_hash, at)
     _let_in(visitor)
@@ -44,14 +44,14 @@ def _let_in(visitor: Visitor) -> None:
 
 def _without_place(id_hash: bytes, at: datetime) -> ResponseReturnValue | None:
     """Let one who is signed in have a place: the only one they have, or the one they pick; sign out who has none."""
-    guest = portal_sessions.resume(id_hash, at=at, is_poll=is_poll())
+    guest = portal_visitors.resume(id_hash, at=at, is_poll=is_poll())
     if guest is None:
         return ask_to_sign_in()
     if request.endpoint in WITHOUT_PLACE:
         g.guest = guest
         return None
     is_placed = portal_sessions.pick_only(guest)
-    visitor = portal_sessions.enter(id_hash, at=at) if is_placed else None
+    visitor = portal_visitors.enter(id_hash, at=at) if is_placed else None
     if visitor is not None:
         _let_in(visitor)
         return None

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from app import clock
 from app.i18n import _
 from app.models import Agency, PortalCode
-from app.services import agencies, portal_codes, portal_sessions
+from app.services import agencies, portal_codes, portal_sessions, portal_visitors
 from app.web import destinations
 from app.web.portal import bp
 from app.web.portal.forms import AddressForm, CodeForm
@@ -20,7 +20,7 @@ from app.web.toasts import toast
 @bp.get("/login/<agency_slug>")
 def sign_in(agency_slug: str | None) -> ResponseReturnValue:
     agency, browser = _agency(agency_slug), current_session()
-    visitor = None if browser.is_new else portal_sessions.enter(browser.id_hash, at=clock.now())
+    visitor = None if browser.is_new else portal_visitors.enter(browser.id_hash, at=clock.now())
     if visitor and (agency is None or agency.id == visitor.agency.id):
         return redirect(_wanted(), 303)
     return _ask(AddressForm(formdata=None), agency_slug)

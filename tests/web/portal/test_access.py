@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 from app.database import transaction
 from app.extensions import db
 from app.models import AuditEvent, Connection, PortalSession
-from app.services import members, portal_sessions
+from app.services import members, portal_sessions, portal_visitors
 from tests import factories
 from tests.support.statements import counted
 from tests.web.portal.conftest import DANA, Client
@@ -102,11 +102,11 @@ def test_who_is_there_is_found_in_one_statement(app, agency, workspace, second, 
     for number in range(20):
         factories.make_connection(second, owner_email=DANA, name=f"Account {number}")
     portal_sessions.start(DANA, agency_id=None, id_hash=b"1" * 32, at=clock.now)
-    guest = portal_sessions.resume(b"1" * 32, at=clock.now)
+    guest = portal_visitors.resume(b"1" * 32, at=clock.now)
     portal_sessions.pick(guest, workspace.public_id)
 
     with counted() as seen:
-        visitor = portal_sessions.enter(b"1" * 32, at=clock.now)
+        visitor = portal_visitors.enter(b"1" * 32, at=clock.now)
 
     assert (visitor.workspace, visitor.is_member, visitor.has_other_places) == ("Harbor Dental", True, True)
     assert len(seen) == 1
