@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -76,7 +77,7 @@ def ask(email: str, *, agency_id: int | None, browser_hash: bytes, at: datetime)
             "agency_id": agency_id,
             "email": address,
             "nonce": nonce,
-            "button_hash": _digest(button),
+            "button_hash": digest(button),
             "tries": 0,
             "created_at": at,
             "expires_at": at + LIFETIME,
@@ -115,8 +116,11 @@ def is_for(browser_hash: bytes, button: str, *, at: datetime) -> bool:
     return db.session.scalar(found) is not None
 
 
-def enter(code: str, *, browser_hash: bytes, at: datetime) -> PortalCode:
-    """Use up what this browser asked for by typing its code; Refused in the same words for whatever is wrong. RateLimited."""
+def enter(code: str, *, browser_hash: bytes, at: datetime, missed: Callable[[str], None]) -> PortalCode:
+    """Use up what this browser asked for by typing its code; Refused in the same words for whatever is wrong. RateLimited.
+
+    A wrong try at a code that could be used is told to `missed` by the code's public id.
+    """
     limits.spend(f"portal tries from {limits.visitor()}", at=at, window=SOON, limit=TRIES_PER_VISITOR)
     with transaction() as session:
         row = session.scalar(
@@ -129,6 +133,8 @@ def enter(code: str, *, browser_hash: bytes, at: datetime) -> PortalCode:
         is_right = hmac.compare_digest(expected.encode(), SPACES.sub("", code).encode("utf-8", "surrogatepass"))
         used = _use(row, at) if row is not None and is_right else None
     if used is None:
+        if row is not None:
+            missed(row.public_id)
         raise Refused(
             _("This code does not match, or it has been used or replaced. Check it, or ask for a new one."),
             field="code",
@@ -163,8 +169,9 @@ def _usable(at: datetime) -> ColumnElement[bool]:
 
 
 def _pressed(browser_hash: bytes, button: str) -> ColumnElement[bool]:
-    return and_(PortalCode.button_hash == _digest(button), PortalCode.browser_hash == browser_hash)
+    return and_(PortalCode.button_hash == digest(button), PortalCode.browser_hash == browser_hash)
 
 
-def _digest(button: str) -> bytes:
+def digest(button: str) -> bytes:
+    """The SHA-256 under which a button is found."""
     return hashlib.sha256(button.encode("utf-8", "surrogatepass")).digest()

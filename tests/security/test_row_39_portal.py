@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from app.extensions import db
 from app.models import OutboxItem, PortalCode
-from app.services import letters, portal_codes
+from app.services import letters, portal_codes, portal_failures
 from app.tenancy import across_tenants
 from tests.support.scenery import MEMBER, RECIPIENT
 from tests.support.statements import counted, verb
@@ -32,12 +32,18 @@ def told(scenery, browser, answer, email, typed="…"):
     return answer.status_code, kept, text
 
 
-def code_of(email):
+def asked_of(email):
+    latest = select(PortalCode).where(PortalCode.email == email).order_by(PortalCode.id.desc())
     with across_tenants("a test's eye"):
-        row = db.session.scalars(
-            select(PortalCode).where(PortalCode.email == email).order_by(PortalCode.id.desc())
-        ).first()
-        return portal_codes.code_of(row)
+        return db.session.scalars(latest).first()
+
+
+def code_of(email):
+    return portal_codes.code_of(asked_of(email))
+
+
+def button_of(email):
+    return portal_codes.button_of(asked_of(email))
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -134,3 +140,42 @@ def test_row_39_a_short_cut_for_unknown_addresses_would_be_noticed(scenery, cloc
 
     with pytest.raises(AssertionError):
         test_row_39_every_request_for_a_code_asks_the_database_as_much(scenery, clock)
+
+
+# ── Rows 4 and 39: what is learnt ───────────────────────────────────────────
+
+
+def failures(scenery):
+    return [row for row in scenery.rows(scenery.ours)["audit_event"] if "portal.sign_in_failed" in repr(row)]
+
+
+@pytest.mark.parametrize("how", ["code", "button"])
+def test_row_39_a_failed_sign_in_is_written_after_the_answer(scenery, clock, how):
+    browser = scenery.nobody()
+    post(scenery, browser, DOORS[0], email=MEMBER)
+    with scenery.app.app_context():
+        code, button = code_of(MEMBER), button_of(MEMBER)
+    wrong = {"code": f"{(int(code) + 1) % 10**6:06}"}
+    place, path, fields = (
+        (browser, "/portal/code", wrong) if how == "code" else (scenery.nobody(), f"/portal/enter/{button}", {})
+    )
+    data = {"csrf_token": scenery.csrf(place, path), **fields}
+
+    answer = place.post(path, data=data, buffered=False)
+    before = len(failures(scenery))
+    answer.close()
+
+    assert (answer.status_code, before, len(failures(scenery))) == (422, 0, 1)
+
+
+def test_row_39_an_answer_goes_out_though_its_failure_cannot_be_written(scenery, clock, monkeypatch):
+    def fails(_public_id):
+        raise OSError("the disk is full")
+
+    browser = scenery.nobody()
+    post(scenery, browser, DOORS[0], email=MEMBER)
+    with scenery.app.app_context():
+        wrong = f"{(int(code_of(MEMBER)) + 1) % 10**6:06}"
+    monkeypatch.setattr(portal_failures, "note_code", fails)
+
+    assert post(scenery, browser, "/portal/code", code=wrong).status_code == 422

@@ -2,16 +2,14 @@
 
 from typing import Any
 
-import structlog
-from flask import Response, current_app, redirect, request, url_for
+from flask import Response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.services import intake
+from app.web.afterwards import after_answer
 from app.web.client import bp
 from app.web.errors import LINK_PREFIX, link_cannot_be_opened
 from app.web.sessions import current_session, hash_of, new_id
-
-log = structlog.get_logger(__name__)
 
 
 @bp.get("/l/<path:token>", provide_automatic_options=False)
@@ -38,17 +36,7 @@ def _as_received(token: str) -> str:
 
 def _refuse(refused: Any) -> Response:
     """The vague page; what was learnt is written once it is on its way, so that it takes no longer to answer."""
-    response = link_cannot_be_opened()
     if refused is not None:
-        app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - the proxy ends with the request
         bundle_id, whose = refused.id, (refused.agency_id, refused.workspace_id)
-
-        def learn() -> None:
-            try:
-                with app.app_context():
-                    intake.note_refused(bundle_id, *whose)
-            except Exception:
-                log.exception("link.refused was not recorded")
-
-        response.call_on_close(learn)
-    return response
+        after_answer(lambda: intake.note_refused(bundle_id, *whose), else_log="link.refused was not recorded")
+    return link_cannot_be_opened()

@@ -8,8 +8,9 @@ from flask.typing import ResponseReturnValue
 from app import clock
 from app.i18n import _
 from app.models import Agency, PortalCode
-from app.services import agencies, portal_codes, portal_sessions, portal_visitors
+from app.services import agencies, portal_codes, portal_failures, portal_sessions, portal_visitors
 from app.web import destinations
+from app.web.afterwards import after_answer
 from app.web.portal import bp
 from app.web.portal.forms import AddressForm, CodeForm
 from app.web.sessions import current_session
@@ -49,7 +50,7 @@ def show_code() -> ResponseReturnValue:
 @bp.post("/code")
 def enter_code() -> ResponseReturnValue:
     browser, form, at = current_session(), CodeForm(), clock.now()
-    used = form.gives(lambda: portal_codes.enter(form.code.data, browser_hash=browser.id_hash, at=at))
+    used = form.gives(lambda: portal_codes.enter(form.code.data, browser_hash=browser.id_hash, at=at, missed=_missed))
     if used is not None:
         return _let_in(used)
     asked = portal_codes.waiting(browser.id_hash, at=at)
@@ -67,13 +68,20 @@ def show_button(button: str) -> ResponseReturnValue:
 @bp.post("/enter/<button>")
 def press_button(button: str) -> ResponseReturnValue:
     used = portal_codes.press(button, browser_hash=current_session().id_hash, at=clock.now())
-    return _let_in(used) if used else _not_here(422)
+    if used is not None:
+        return _let_in(used)
+    after_answer(lambda: portal_failures.note_button(button), else_log="portal.sign_in_failed was not recorded")
+    return _not_here(422)
 
 
 @bp.post("/sign-out")
 def sign_out() -> ResponseReturnValue:
     portal_sessions.end(g.guest)
     return left(_("You are signed out"))
+
+
+def _missed(public_id: str) -> None:
+    after_answer(lambda: portal_failures.note_code(public_id), else_log="portal.sign_in_failed was not recorded")
 
 
 def left(said: str) -> Response:

@@ -36,7 +36,7 @@ class Client:
         """Ask in a context of its own, as a server does, and let the test's own session see what changed."""
         db.session.rollback()
         with self.app.app_context():
-            answer = self.web.open(path, **request)
+            answer = self.web.open(path, buffered=True, **request)  # read to its end, as a browser does
         db.session.rollback()
         return answer
 
