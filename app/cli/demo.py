@@ -36,14 +36,14 @@ def command(*, reset: bool) -> None:
     if reset and instance.exists():
         shutil.rmtree(instance)
     app, sandbox = build(instance, port=port, sandbox_port=sandbox_port)
+    _serve_beside(sandbox, beside)
     with app.app_context():
         migrate()
         with across_tenants("the demo's data is made once"):
             is_new = not agencies.exist()
         if is_new:
-            demo_data.make()
+            demo_data.make(sandbox)
     worker = start_embedded(app)
-    _serve_beside(sandbox, beside)
     introduction = demo_data.introduction(f"http://localhost:{port}", f"http://127.0.0.1:{sandbox_port}")
     serving.run(app, listeners, listening=lambda: click.echo(introduction), stopping=worker.ask_to_stop)
     worker.stop()

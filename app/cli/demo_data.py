@@ -2,11 +2,25 @@
 
 from datetime import timedelta
 
+from flask import Flask
+
 from app import clock
+from app.cli import demo_client
 from app.database import transaction
 from app.models import Connection, Health, Role, Source, Staff, Workflow, Workspace
 from app.oauth.faults import Fault
-from app.services import agencies, connection_requests, members, nodes, secrets, sending, staff, workflows, workspaces
+from app.services import (
+    agencies,
+    connection_requests,
+    members,
+    mending,
+    nodes,
+    secrets,
+    sending,
+    staff,
+    workflows,
+    workspaces,
+)
 from app.services.agencies import NewAgency
 from app.tenancy import acting_for
 
@@ -15,12 +29,13 @@ OWNER, OWNER_EMAIL = "Maya Okafor", "maya@northwind.example"
 TEAMMATE, TEAMMATE_EMAIL = "Tom Achterberg", "tom@northwind.example"
 PASSWORD = "demo demo demo"  # noqa: S105 - printed on the console
 PRIYA, DANA = "priya.nair@harbordental.example", "dana.reyes@harbordental.example"
+KESTREL = "orders@kestrelcoffee.example"
 
 Step = tuple[str, str, str, str]  # app, action, who is asked ("" for nobody yet), note
 
 
-def make() -> None:
-    """Fill an empty installation."""
+def make(sandbox: Flask) -> None:
+    """Fill an empty installation; what is connected in it was approved at the sandbox, which has to be served already."""
     owner = agencies.create(
         NewAgency(
             name=AGENCY,
@@ -35,7 +50,7 @@ def make() -> None:
         _look(owner)
         _harbor_dental(owner)
         _bluefin(owner)
-        _kestrel(owner)
+        _kestrel(owner, sandbox)
         workspaces.create(owner.agency, "Tannery Row", by=owner)
 
 
@@ -46,6 +61,9 @@ Gatehouse's demo is running.
 
   Panel      {panel}/panel/
              sign in as {OWNER_EMAIL}, password “{PASSWORD}”
+  Portal     {panel}/portal/login
+             as {KESTREL}, who gave two accounts and may mend or take back what they gave;
+             the code comes by mail
   Mail       {panel}/demo/mail   (nothing leaves this machine)
   Sandbox    {sandbox}   (stands in for every app; accounts are made as you type them)
 
@@ -136,38 +154,19 @@ def _bluefin(owner: Staff) -> None:
     sending.send(workflow, by=owner)
 
 
-def _kestrel(owner: Staff) -> None:
-    """Published; one of its accounts broke, and the other ends soon."""
+def _kestrel(owner: Staff, sandbox: Flask) -> None:
+    """Published and connected by its client; since then one of the accounts broke, and the other ends soon."""
     workspace = workspaces.create(owner.agency, "Kestrel Coffee", by=owner)
-    workflow = _workflow(
-        workspace,
-        "Wholesale orders",
-        (("hubspot", "create_deal", "", ""), ("mailchimp", "add_subscriber", "", "")),
-        by=owner,
+    steps = (
+        ("hubspot", "create_deal", KESTREL, "Each order becomes a deal, so that nobody has to type it."),
+        ("mailchimp", "add_subscriber", KESTREL, ""),
     )
-    at = clock.now() - timedelta(days=4)
-    with transaction() as session:
-        for slot in workflow.slots:
-            broken = slot.app_key == "hubspot"
-            connection = Connection(
-                agency_id=workspace.agency_id,
-                workspace_id=workspace.id,
-                app_key=slot.app_key,
-                name="orders@kestrelcoffee.example",
-                health=Health.ERROR if broken else Health.ACTIVE,
-                health_reason=Fault.GRANT_ENDED if broken else None,
-                owner_email="orders@kestrelcoffee.example",
-                issuer=f"https://{slot.app_key}.example",
-                external_id="kestrel",
-                account="orders@kestrelcoffee.example",
-                granted_at=at,
-                broken_at=at if broken else None,
-                grant_ends_at=None if broken else at + timedelta(days=13),
-                created_at=at,
-                updated_at=at,
-            )
-            session.add(connection)
-            session.flush()
-            slot.connection_id = connection.id
-            slot.source = Source.CLIENT
-        workflow.version, workflow.published_at = 1, at
+    workflow = _workflow(workspace, "Wholesale orders", steps, by=owner)
+    workflows.publish(workflow, by=owner)
+    ending = demo_client.connect(sandbox, workflow, "mailchimp", account=KESTREL)
+    broken = demo_client.connect(sandbox, workflow, "hubspot", account=KESTREL)
+    demo_client.take_back(sandbox, KESTREL, "hubspot")
+    at = clock.now()
+    with transaction():
+        ending.grant_ends_at = at + timedelta(days=9)
+    mending.mark_broken(broken, Fault.GRANT_ENDED, at=at)

@@ -47,10 +47,10 @@ def demo_running(folder: Path, *, filled: bool = True) -> Iterator[Demo]:
     """Serve the demo with its sandbox and its worker; `filled` false leaves it as an empty installation."""
     port, sandbox_port = free_port(), free_port()
     app, sandbox = demo.build(folder, port=port, sandbox_port=sandbox_port)
-    with app.app_context():
+    with serve_in_thread(sandbox, name="127.0.0.1", port=sandbox_port) as provider, app.app_context():
         demo.migrate()
         if filled:
-            demo_data.make()
+            demo_data.make(sandbox)
     with (
         serve_in_thread(app, port=port) as panel,
         serve_in_thread(sandbox, name="127.0.0.1", port=sandbox_port) as provider,
