@@ -6,12 +6,12 @@ import sys
 import pytest
 from playwright.sync_api import expect
 
-from app.cli.demo_data import DANA, OWNER_EMAIL, PASSWORD, PRIYA
+from app.cli.demo_data import DANA, KESTREL, OWNER_EMAIL, PASSWORD, PRIYA
 from tests.e2e.client import Client
 from tests.e2e.staff import Panel
 from tests.support.browser import visitor
 from tests.support.processes import environment, free_port
-from tests.support.servers import serve_process
+from tests.support.servers import serve_process, wait_until
 
 
 @pytest.fixture
@@ -38,6 +38,18 @@ def answer(page, button, *, leave_out=()):
     page.get_by_role("button", name=button).click()
 
 
+def read_mail(page, demo, name):
+    """The links of the mailbox to mails so named, once there is one."""
+    found = page.get_by_role("link", name=name)
+
+    def is_there():
+        page.goto(f"{demo}/demo/mail")
+        return found.count()
+
+    wait_until(is_there, every=0.5)
+    return found
+
+
 def test_the_whole_job_in_the_demo(demo, browser):
     with visitor(browser) as office, visitor(browser) as home:
         panel = Panel(office.new_page(), demo)
@@ -48,8 +60,8 @@ def test_the_whole_job_in_the_demo(demo, browser):
 
         client = Client(home.new_page())
         page = client.page
-        page.goto(f"{demo}/demo/mail")
-        expect(page.get_by_role("link", name=DANA)).to_have_count(1)
+        asked = read_mail(page, demo, f"{DANA} Action required")
+        expect(asked).to_have_count(1)
         page.get_by_role("link", name=PRIYA).click()
         page.frame_locator("iframe").get_by_role("link", name="Review and connect").click()
         client.sees(0, 3)
@@ -72,3 +84,26 @@ def test_the_whole_job_in_the_demo(demo, browser):
         expect(panel.group(PRIYA)).to_contain_text("3 of 3 connected")
         expect(panel.request(PRIYA, "HubSpot")).to_contain_text(re.compile("Connected as .+@"))
         expect(panel.request(DANA, "Slack")).to_contain_text("Pending")
+
+
+def test_the_portal_in_the_demo(demo, browser):
+    with visitor(browser) as home:
+        page, mailbox = home.new_page(), home.new_page()
+        page.goto(f"{demo}/portal/login")
+        page.get_by_label("E-mail address").fill(KESTREL)
+        page.get_by_role("button", name="Send me a code").click()
+        read_mail(mailbox, demo, re.compile(rf"{KESTREL}.*code")).first.click()
+        code = re.search(r"^\s*(\d{6})\s*$", mailbox.locator("pre").text_content(), re.MULTILINE)
+        page.get_by_label("Six-digit code").fill(code.group(1))
+        page.get_by_role("button", name="Sign in").click()
+
+        broken, well = (page.get_by_role("row").filter(has_text=app) for app in ("HubSpot", "Mailchimp"))
+        expect(broken).to_contain_text("Reconnection needed.")
+        expect(well).to_contain_text("Connected and working.")
+        well.get_by_role("button", name="Refresh").click()
+        expect(page.locator("#toasts")).to_contain_text("is refreshed")
+        broken.get_by_role("button", name="Reconnect").or_(broken.get_by_role("link", name="Reconnect")).click()
+        page.get_by_label("E-mail").fill(KESTREL)
+        page.get_by_role("button", name="Continue").click()
+        answer(page, "Approve")
+        expect(broken).to_contain_text("Connected and working.")
