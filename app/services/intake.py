@@ -9,7 +9,7 @@ from app.catalog.schema import App
 from app.database import transaction
 from app.errors import Conflict, RateLimited
 from app.i18n import _
-from app.models import Bundle, FlowSurface, Health, Kind, Notice, Status
+from app.models import Bundle, ConnectionRequest, FlowSurface, Health, Kind, Notice, Status
 from app.oauth import scopes as protocol
 from app.prepared import Row
 from app.services import (
@@ -200,7 +200,7 @@ def _card(asked: Asked, given: Sequence[Row]) -> Card:
     held = None if asked.held is None else (asked.held.scopes if asked.held.client else needed)
     new = protocol.missing(needed, held, app) if app.oauth2 and held is not None else ()
     permissions = scopes.permissions(app, needed, granted=row.granted_scopes, new=new)
-    return Card(row, app, permissions, _offer(row.status, row.app_key, needed, given))
+    return Card(row, app, permissions, _offer(row, needed, given))
 
 
 def required(asked: Asked) -> tuple[str, ...]:
@@ -216,12 +216,12 @@ def _given_by(bundle: Row | Bundle) -> Sequence[Row]:
     return intake_rows.GIVEN(workspace=bundle.workspace_id, recipient=bundle.recipient, bundle=bundle.id).all()
 
 
-def _offer(status: Status, app_key: str, needed: tuple[str, ...], given: Sequence[Row]) -> Row | None:
-    """An account that the recipient connected already and that covers what a request needs."""
-    if status not in (Status.PENDING, Status.DECLINED):
+def _offer(asked: Row | ConnectionRequest, needed: tuple[str, ...], given: Sequence[Row]) -> Row | None:
+    """An account that the recipient connected already and that covers what a request needs; none mends another."""
+    if asked.status not in (Status.PENDING, Status.DECLINED) or asked.kind is Kind.REAUTHORIZE:
         return None
-    fit = (each for each in given if each.app_key == app_key and not scopes.missing(scopes.app_of(each), needed, each))
-    return next(fit, None)
+    app = scopes.app_of(asked)
+    return next((each for each in given if each.app_key == app.key and not scopes.missing(app, needed, each)), None)
 
 
 def use_offer(bundle: Row | Bundle, request_id: str, connection_id: str) -> None:
@@ -231,7 +231,7 @@ def use_offer(bundle: Row | Bundle, request_id: str, connection_id: str) -> None
         bundles.touch(bundle.workspace_id, at=at)  # which locks it
         asked = connection_requests.in_bundle(bundle, request_id)
         given = _given_by(bundle)
-        offer = _offer(asked.status, asked.app_key, scopes.required(asked), given)
+        offer = _offer(asked, scopes.required(asked), given)
         if (
             offer is None
             or offer.public_id != connection_id

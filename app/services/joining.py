@@ -54,7 +54,7 @@ def announce(asked: ConnectionRequest, place: Place, *, at: datetime) -> None:
     if place.is_fresh:
         sending.post(place.bundle, at=at, due_at=place.due)
         return
-    asked.sent_scopes = list(scopes.required(asked))
+    asked.sent_scopes = list(scopes.required(asked, scopes.needed_to_mend([asked])))
     db.session.flush()
     bundles.touch(asked.workspace_id, at=at)
     # point: bundle.joined

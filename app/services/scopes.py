@@ -1,8 +1,9 @@
 """What permissions are asked for, and whether a connection has them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
@@ -10,7 +11,7 @@ from sqlalchemy.orm import selectinload
 from app import runtime
 from app.catalog.schema import App, departed
 from app.extensions import db
-from app.models import Connection, ConnectionRequest, Flow, Node, Slot
+from app.models import Connection, ConnectionRequest, Flow, Kind, Node, Slot
 from app.oauth import scopes as protocol
 from app.prepared import Row
 
@@ -53,6 +54,12 @@ def needed_of_all(connection_ids: Collection[int]) -> dict[int, tuple[str, ...]]
     return {key: tuple(found) for key, found in needed.items()}
 
 
+def needed_to_mend(asked: Iterable[ConnectionRequest]) -> dict[int, tuple[str, ...]]:
+    """The same of the connections that any of these requests asks to mend."""
+    mends = {each.connection_id for each in asked if each.kind is Kind.REAUTHORIZE and each.connection_id}
+    return needed_of_all(mends)
+
+
 def missing(app: App, needed: Iterable[str], connection: Connection | Row) -> tuple[str, ...]:
     """What a connection lacks of these; an API key lacks nothing that we could know of."""
     if app.oauth2 is None or connection.oauth_client is None:
@@ -60,13 +67,16 @@ def missing(app: App, needed: Iterable[str], connection: Connection | Row) -> tu
     return protocol.missing(needed, connection.scopes, app)
 
 
-def required(asked: ConnectionRequest, needed: Iterable[str] | None = None) -> tuple[str, ...]:
+def required(
+    asked: ConnectionRequest, to_mend: Mapping[int, tuple[str, ...]] = MappingProxyType({})
+) -> tuple[str, ...]:
     """What an authorization for this request must bring: what its slot needs now, and what its connection holds already.
 
-    `needed` is what all slots need of a connection that is to be mended, where that is known; else it is as it was sent.
+    `to_mend` is what `needed_to_mend` found; without it what is asked to mend a connection is as it was sent.
     """
     held = asked.slot.connection if asked.slot and asked.slot.connection else asked.connection
-    needed = needed or (of_slot(asked.slot) if asked.slot else asked.sent_scopes)
+    mended = to_mend.get(asked.connection_id or 0) if asked.kind is Kind.REAUTHORIZE else None
+    needed = mended or (of_slot(asked.slot) if asked.slot else asked.sent_scopes)
     return together(app_of(asked), needed, held.scopes if held and held.oauth_client else (), asked.extra_scopes)
 
 
@@ -83,6 +93,6 @@ def permissions(
     return [Permission(s, app.scope_label(s), s in new, s in lacking) for s in needed]
 
 
-def changed_since_sent(asked: ConnectionRequest) -> bool:
-    """Whether the nodes now need something that the mail did not name."""
-    return asked.sent_scopes is not None and not set(required(asked)) <= set(asked.sent_scopes)
+def changed_since_sent(asked: ConnectionRequest, to_mend: Mapping[int, tuple[str, ...]] = MappingProxyType({})) -> bool:
+    """Whether something is required now that the mail did not name; `to_mend` as for `required`."""
+    return asked.sent_scopes is not None and not set(required(asked, to_mend)) <= set(asked.sent_scopes)

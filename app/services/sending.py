@@ -136,10 +136,8 @@ def post(bundle: Bundle, *, at: datetime, due_at: datetime | None = None) -> Seq
         .options(*_WITH_SLOT)
         .execution_options(populate_existing=True)
     ).all()
-    mended = {each.connection_id for each in outstanding if each.kind is Kind.REAUTHORIZE and each.connection_id}
-    needed = scopes.needed_of_all(mended)
+    to_mend = scopes.needed_to_mend(outstanding)
     for each in outstanding:
-        to_mend = needed.get(each.connection_id or 0) if each.kind is Kind.REAUTHORIZE else None
         each.sent_scopes = list(scopes.required(each, to_mend))
     db.session.flush()
     # point: scopes.frozen

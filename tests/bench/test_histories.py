@@ -8,7 +8,7 @@ from sqlalchemy import event, func, select
 
 from app.extensions import db
 from app.models import ConnectionRequest
-from app.services import board, overview, paging
+from app.services import board_rows, overview, paging
 from app.tenancy import across_tenants
 from bench.filling import DONE, NOW, Filling
 from tests import factories
@@ -70,13 +70,15 @@ def costs(histories, steps, path_of):
 def grouped(workflow, *, after, before):
     """The first request to each recipient, found by grouping all that was ever asked."""
     asked = ConnectionRequest
-    first = select(func.min(asked.id)).where(board._shown(workflow)).group_by(asked.recipient)
-    return paging.page(select(asked).where(asked.id.in_(first)), asked.id, after=after, before=before, size=board.PAGE)
+    first = select(func.min(asked.id)).where(board_rows.shown(workflow)).group_by(asked.recipient)
+    return paging.page(
+        select(asked).where(asked.id.in_(first)), asked.id, after=after, before=before, size=board_rows.PAGE
+    )
 
 
 def test_a_workflow_costs_what_its_page_shows_not_what_was_ever_asked(histories, steps, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(board, "_recipients", grouped)
+        patch.setattr(board_rows, "recipients", grouped)
         ratio, _ = costs(histories, steps, str)
         assert ratio > 2 * MOST, "or a page that reads all would not be noticed"
 

@@ -12,7 +12,9 @@ from app.models import AuditEvent, Channel, ConnectionRequest, Health, Kind, Out
 from app.oauth.faults import Fault
 from app.services import (
     board,
+    board_rows,
     connection_requests,
+    intake,
     mending_requests,
     node_views,
     nodes,
@@ -25,6 +27,7 @@ from app.services import (
 from app.services.audit import SYSTEM, Actor
 from tests import factories
 from tests.services.settling import change
+from tests.support.rows import rows_of
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.statements import counted
 
@@ -293,6 +296,36 @@ def test_mended_otherwise_settles_it(workflow, held, owner):
     assert asked.status is Status.FULFILLED
 
 
+def test_no_other_account_of_theirs_is_offered_in_its_place(agency, workspace, workflow, held, owner):
+    asked = ask(held, owner, workflow=workflow)
+    sending.send(workflow, by=owner)
+    second = factories.make_connection(workspace, name="Second", scopes=scopes.needed_of(held), owner_email=PRIYA)
+    before = rows_of(agency)
+
+    [card] = intake.cards(asked.bundle)
+
+    assert card.offer is None
+    with pytest.raises(Conflict):
+        intake.use_offer(asked.bundle, asked.public_id, second.public_id)
+    assert rows_of(agency) == before
+
+
+def test_a_member_who_takes_it_over_is_asked_for_what_is_needed_by_then(
+    agency, workspace, workflow, other, held, owner, clock
+):
+    factories.make_member(workspace, DANA, "Dana Reyes")
+    factories.make_request(workflow.slots[1], owner, recipient=DANA)
+    asked = ask(held, owner, workflow=workflow)
+    sending.send(workflow, by=owner)
+    change(held, owner_left_at=clock.now)
+    nodes.add(other, app_key="slack", action_key="create_channel", by=owner)
+
+    sending.change_recipient(agency, asked.public_id, recipient=DANA, by=owner)
+
+    assert "channels:manage" in asked.sent_scopes
+    assert not cards(workflow)[asked.public_id].is_changed
+
+
 # ── Where it shows ───────────────────────────────────────────────────────────
 
 
@@ -315,6 +348,37 @@ def test_it_shows_at_every_workflow_that_uses_the_connection(workspace, workflow
     assert at(other).is_moving
 
 
+def test_its_row_says_that_permissions_changed_since_it_was_sent(workflow, other, held, owner):
+    change(held, scopes=scopes.needed_of(held))
+    asked = ask(held, owner, workflow=workflow)
+    assert not cards(workflow)[asked.public_id].is_changed
+    sending.send(workflow, by=owner)
+    assert not cards(workflow)[asked.public_id].is_changed
+
+    nodes.add(other, app_key="slack", action_key="create_channel", by=owner)
+
+    assert [cards(shown)[asked.public_id].is_changed for shown in (workflow, other)] == [True, True]
+
+
+def test_what_changed_is_looked_for_once_for_all(workspace, owner):
+    def statements(count):
+        workflow = workflows.create(workspace, f"With {count}", by=owner)
+        for number in range(count):
+            nodes.add(workflow, app_key="slack", action_key="find_user", separate=True, by=owner)
+            held = factories.make_connection(workspace, name=f"{count}.{number}", owner_email=PRIYA)
+            change(workflow.slots[number], connection_id=held.id)
+            ask(held, owner, workflow=workflow)
+        workflow = workflows.get(workspace, workflow.public_id)
+        sending.send(workflow, by=owner)
+        db.session.expire_all()
+        db.session.refresh(workflow)
+        with counted() as found:
+            assert len(cards(workflow)) == count
+        return len(found)
+
+    assert statements(2) == statements(20)
+
+
 def test_elsewhere_it_joins_its_recipient_and_goes_once_it_is_settled(workflow, other, held, owner):
     nodes.add(other, app_key="hubspot", action_key="create_contact", by=owner)
     hubspot = next(slot for slot in other.slots if slot.app_key == "hubspot")
@@ -332,7 +396,7 @@ def test_elsewhere_it_joins_its_recipient_and_goes_once_it_is_settled(workflow, 
 
 
 def test_elsewhere_it_is_on_the_first_page_or_with_its_recipient(monkeypatch, workflow, other, held, owner):
-    monkeypatch.setattr(board, "PAGE", 1)
+    monkeypatch.setattr(board_rows, "PAGE", 1)
     for number in range(3):
         nodes.add(other, app_key="slack", action_key="find_user", separate=True, by=owner)
         change(other.slots[number + 1], source=Source.CLIENT)

@@ -5,7 +5,7 @@ import pytest
 from app.errors import Conflict, Refused
 from app.extensions import db
 from app.models import Status
-from app.services import board, nodes, workflows
+from app.services import nodes, scopes, workflows
 from app.services.slots import NeedsConfirmation
 from tests import factories
 from tests.support import shared_app
@@ -50,8 +50,8 @@ def test_add_widens_what_is_asked(workflow, owner):
     asked = factories.make_sent(workflow, owner)[0]
     add(workflow, owner)
 
-    assert set(board.scopes.required(asked)) - set(asked.sent_scopes) == {"users:read", "users:read.email"}
-    assert board.scopes.changed_since_sent(asked)
+    assert set(scopes.required(asked)) - set(asked.sent_scopes) == {"users:read", "users:read.email"}
+    assert scopes.changed_since_sent(asked)
 
 
 def test_move_changes_places_with_its_neighbour(workflow, owner):

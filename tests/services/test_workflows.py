@@ -7,7 +7,7 @@ from app import clock as app_clock
 from app.errors import Conflict, NotFound, Repeated
 from app.extensions import db
 from app.models import AuditEvent, Node, Source, Workflow
-from app.services import board, node_views, nodes, slots, workflows, workspaces
+from app.services import board, node_views, nodes, sending, slots, workflows, workspaces
 from tests import factories
 from tests.support import shared_app
 from tests.support.elsewhere import elsewhere
@@ -96,7 +96,7 @@ def test_a_workflow_and_its_panel_cost_the_same_however_many_nodes(agency, works
         for number, slot in enumerate(workflow.slots):
             slots.set_source(slot, Source.CLIENT, by=owner)
             factories.make_request(slot, owner, recipient=f"client{number}@harbordental.example")
-        board.sending.send(workflow, by=owner)
+        sending.send(workflow, by=owner)
         public_id = workflow.public_id
 
         def read(agency, workspace):
