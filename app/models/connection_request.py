@@ -79,6 +79,8 @@ class ConnectionRequest(InWorkspace, Model):
     handed_over_from: Mapped[str | None]
     handed_over_at: Mapped[datetime | None]
     hand_over_to: Mapped[str | None]  # whom the recipient named, while staff have not agreed
+    hand_over_asked_at: Mapped[datetime | None]  # when they last named somebody
+    hand_over_refused: Mapped[str | None]  # whom staff did not want asked, until somebody else is named
 
     notice: Mapped[Notice | None] = mapped_column(enum_column(Notice))
     granted_scopes: Mapped[list[str] | None]

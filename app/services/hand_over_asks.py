@@ -33,9 +33,9 @@ def waiting(agency: Agency) -> Select[ConnectionRequest]:
 
 
 def page(agency: Agency, **where: Any) -> Page[HandOver]:
-    """One page of them, those sent last first; `where` as for `paging.page`."""
+    """One page of them, those who asked last first; `where` as for `paging.page`."""
     whole = waiting(agency).options(contains_eager(ConnectionRequest.workflow).contains_eager(Workflow.workspace))
-    found = paging.page(whole, ConnectionRequest.sent_at, **where)
+    found = paging.page(whole, ConnectionRequest.hand_over_asked_at, **where)
     return Page(_shown(found.items), found.newer, found.older)
 
 

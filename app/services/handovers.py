@@ -60,7 +60,7 @@ def ask(bundle: Row | Bundle, request_id: str, to: str) -> ConnectionRequest:
         if addresses.domain(colleague) == home(asked.recipient):
             _move(asked, colleague, by=Actor.client(asked.recipient), at=at)
             return asked
-        asked.hand_over_to = colleague
+        asked.hand_over_to, asked.hand_over_asked_at, asked.hand_over_refused = colleague, at, None
         db.session.flush()
         # point: hand_over.asked
         bundles.touch(asked.workspace_id, at=at)
@@ -121,11 +121,11 @@ def approve(agency: Agency, request_id: str, *, to: str, by: Staff) -> Connectio
 
 
 def refuse(agency: Agency, request_id: str, *, to: str, by: Staff) -> ConnectionRequest:
-    """Go on asking whoever was asked; Conflict when `to` is not whom the client names any more."""
+    """Go on asking whoever was asked, and tell them so; Conflict when `to` is not whom the client names any more."""
     at = clock.now()
     with transaction():
         asked = _waiting(agency, request_id, to)
-        _end_wait(asked)
+        _end_wait(asked, hand_over_refused=to)
         bundles.touch(asked.workspace_id, at=at)
         _record("request.hand_over_refused", asked, to=to, by=by, at=at)
     return asked
@@ -143,13 +143,13 @@ def _waiting(agency: Agency, request_id: str, to: str) -> ConnectionRequest:
 # ── What comes of it ─────────────────────────────────────────────────────────
 
 
-def _end_wait(asked: ConnectionRequest) -> str:
+def _end_wait(asked: ConnectionRequest, **values: str) -> str:
     """Nobody else is named any more; returns who was. Conflict if nobody was."""
     to = asked.hand_over_to
     ended = db.session.execute(
         update(ConnectionRequest)
         .where(ConnectionRequest.id == asked.id, ConnectionRequest.hand_over_to == to)
-        .values(hand_over_to=None)
+        .values(hand_over_to=None, **values)
     )
     if to is None or ended.rowcount != 1:  # type: ignore[attr-defined]
         raise Conflict(_("This does not wait for anybody's approval."))
@@ -189,6 +189,7 @@ _UNTOUCHED: dict[str, Any] = {  # what was tried and said before is nothing to w
     "declined_reason": "",
     "declined_at": None,
     "hand_over_to": None,
+    "hand_over_refused": None,
 }
 
 

@@ -133,6 +133,7 @@ _cards = (
         ConnectionRequest.handed_over_from,
         ConnectionRequest.handed_over_at,
         ConnectionRequest.hand_over_to,
+        ConnectionRequest.hand_over_refused,
         Agency.hands_over,
         Workflow.name.label("workflow"),
         Slot.number,

@@ -259,6 +259,7 @@ def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staf
                 granted_scopes=None,
                 typed_fields={},
                 hand_over_to=None,
+                hand_over_refused=None,
                 handed_over_from=None,  # whoever has it now has it from staff
             )
             # point: recipient.moved

@@ -297,6 +297,35 @@ def test_staff_refuse_and_all_is_as_it_was(agency, owner, slack):
     assert slack.recipient == ANA, "a refusal is no hand-over"
 
 
+def refused(asked):
+    """Whom the client's card says that staff did not want asked."""
+    return [each.asked.hand_over_refused for each in intake.cards(asked.bundle) if each.asked.id == asked.id]
+
+
+def test_refused_the_card_knows_whom_until_somebody_else_is_named(agency, owner, slack, sent):
+    hand_over(slack, SAM)
+    assert refused(slack) == [None]
+    handovers.refuse(agency, slack.public_id, to=SAM, by=owner)
+
+    assert (refused(slack), refused(sent[1])) == ([SAM], [None])
+    hand_over(slack, "joe@cobalt-it.example")
+    assert refused(slack) == [None]
+    handovers.take_back(slack.bundle, slack.public_id)
+    assert refused(slack) == [None]
+
+
+@pytest.mark.parametrize("act", ["hand over", "move"])
+def test_refused_is_nothing_to_whoever_has_it_next(agency, owner, slack, act):
+    hand_over(slack, SAM)
+    handovers.refuse(agency, slack.public_id, to=SAM, by=owner)
+    if act == "move":
+        sending.change_recipient(agency, slack.public_id, recipient=ANA, by=owner)
+    else:
+        hand_over(slack)
+
+    assert (slack.recipient, refused(slack)) == (ANA, [None])
+
+
 def test_nobody_is_approved_whom_staff_have_not_seen(agency, owner, slack):
     hand_over(slack, SAM)
     handovers.take_back(slack.bundle, slack.public_id)

@@ -29,7 +29,12 @@ NEW = {
         ('revocation', sa.Enum(*REVOCATIONS, name='revocation', native_enum=False, length=24)),
         ('deleted_at', AT),
     ),
-    'connection_request': (('handed_over_at', AT), ('hand_over_to', sa.String(320))),
+    'connection_request': (
+        ('handed_over_at', AT),
+        ('hand_over_to', sa.String(320)),
+        ('hand_over_asked_at', AT),
+        ('hand_over_refused', sa.String(320)),
+    ),
 }
 PARTIAL = (
     ('connection', 'ix_connection_ends', ('agency_id', 'grant_ends_at'), 'grant_ends_at IS NOT NULL'),

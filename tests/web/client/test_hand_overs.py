@@ -124,6 +124,18 @@ def test_beyond_the_domain_the_card_waits_and_stays_connectable(visitor, agency,
     assert (fresh(northdesk).status, northdesk.hand_over_to) == (Status.FULFILLED, None)
 
 
+def test_refused_the_card_says_so_and_offers_it_anew(visitor, agency, owner, asked, page):
+    visitor.post(address(page, asked[0]), colleague=SAM)
+    handovers.refuse(agency, asked[0].public_id, to=SAM, by=owner)
+
+    shown = card(visitor.get(page), asked[0])
+
+    said = f"{agency.name} did not agree that this is handed over to {SAM}, so it is still asked of you."
+    assert said in words(shown)
+    assert CHOICE in words(shown)
+    assert "Connect Northdesk" in words(shown)
+
+
 def test_the_client_takes_it_back(visitor, asked, page):
     visitor.post(address(page, asked[0]), colleague=SAM)
     visitor.get(page)

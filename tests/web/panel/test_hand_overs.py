@@ -20,6 +20,12 @@ def asked(workflow, owner):
     return factories.make_sent(workflow, owner)[0]
 
 
+@pytest.fixture
+def sent_twice(workflow, owner):
+    """Slack and HubSpot."""
+    return factories.make_sent(workflow, owner)[:2]
+
+
 def name(asked, colleague=SAM):
     handovers.ask(asked.bundle, asked.public_id, colleague)
 
@@ -75,6 +81,30 @@ def test_what_the_client_took_back_is_not_approved(maya, here, waiting):
 
     assert "The client does not ask for this any more." in toasts(answer)
     assert row(answer, waiting) in group(answer, PRIYA).select(".gh-request")
+
+
+@pytest.mark.parametrize("screen", ["/panel/", "/panel/attention/hand-overs"])
+def test_what_waits_says_since_when(maya, asked, clock, screen):
+    clock.forward(minutes=5)
+    name(asked)
+    clock.forward(minutes=10)
+
+    [since] = page(maya.get(screen)).select(".gh-row time")
+
+    assert words(since).startswith("10 minutes ago (")
+    assert since["title"] in words(since)
+    assert since["datetime"] == f"{asked.hand_over_asked_at:%Y-%m-%dT%H:%M:%S}+00:00"
+
+
+def test_who_asked_last_stands_first(maya, sent_twice, clock):
+    first, second = sent_twice
+    name(second)
+    clock.forward(minutes=1)
+    name(first)
+
+    shown = page(maya.get("/panel/attention/hand-overs")).select(".gh-row strong")
+
+    assert [words(each) for each in shown] == ["Slack", "HubSpot"]
 
 
 def test_home_lists_what_waits_and_one_click_approves(maya, waiting, workflow):

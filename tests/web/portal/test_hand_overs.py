@@ -55,6 +55,15 @@ def test_once_all_is_handed_over_the_page_still_says_to_whom(dana, page, asked):
     assert html.count(f"to {LEE}") == 2
 
 
+def test_refused_the_card_says_so(dana, page, asked, agency, owner):
+    dana.get(page)
+    dana.post(address(page, asked[0]), colleague=SAM)
+    handovers.refuse(agency, asked[0].public_id, to=SAM, by=owner)
+
+    said = f"{agency.name} did not agree that this is handed over to {SAM}, so it is still asked of you."
+    assert words(dana.get(page)).count(said) == 1
+
+
 def test_beyond_the_domain_it_waits_and_can_be_taken_back(dana, page, asked, agency):
     dana.get(page)
     dana.post(address(page, asked[0]), colleague=SAM)
