@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flask import Flask
+from markupsafe import Markup
 from wtforms import Field, SelectField
 
 from app import clock
@@ -33,6 +34,11 @@ def monogram(name: str) -> str:
 def tone(key: str) -> int:
     """The colour of an app's tile, 1 to 8: the same for the same key everywhere."""
     return hashlib.sha256(SALT + key.encode()).digest()[0] % TONES + 1
+
+
+def breakable(text: str) -> Markup:
+    """A text that may go on in the next line after an @, so that addresses are not divided within a word."""
+    return Markup("@<wbr>").join(text.split("@"))
 
 
 def relative_now(at: datetime) -> str:
@@ -91,7 +97,7 @@ def server_now() -> str:
 def register_templating(app: Flask) -> None:
     """Add our filters and globals."""
     app.extensions["babel"].locale_selector = select_locale
-    for name_filter in (monogram, tone, absolute, iso, wait, masked):
+    for name_filter in (monogram, tone, absolute, breakable, iso, wait, masked):
         app.add_template_filter(name_filter)
     app.add_template_filter(relative_now, "relative")
     app.jinja_env.globals |= {"_": gettext_in, "gettext": gettext_in, "ngettext": ngettext_in}

@@ -9,7 +9,7 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 
-from app.web.templating import monogram, tone, wait
+from app.web.templating import breakable, monogram, tone, wait
 from tests.web.tiny import tiny_app
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -68,6 +68,18 @@ def test_tone_is_one_of_eight_and_stays():
 def test_wait_counts_to_the_second_and_rounds_up(seconds, text):
     with time_machine.travel(NOW, tick=False):
         assert wait(NOW + timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("priya.nair@harbordental.example", "priya.nair@<wbr>harbordental.example"),
+        ("Front desk", "Front desk"),
+        ("<b>@&", "&lt;b&gt;@<wbr>&amp;"),
+    ],
+)
+def test_breakable_lets_an_address_go_on_after_its_at(text, html):
+    assert str(breakable(text)) == html
 
 
 def test_field_ties_label_hint_and_error_together(web):

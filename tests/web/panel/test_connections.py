@@ -69,13 +69,15 @@ def test_without_any_the_list_says_what_will_be_here(maya, workspace):
 
 
 def test_the_list_says_whose_each_is_how_it_stands_and_where_it_is_used(maya, workspace, broken, workflow):
-    [found] = page(maya.get("/panel/connections")).select("tbody tr")
+    answer = maya.get("/panel/connections")
+    [found] = page(answer).select("tbody tr")
 
+    assert PRIYA.replace("@", "@<wbr>") in answer.text
     assert "Front desk Slack, desk@slack.example" in words(found)
     assert "Reconnection needed. Access was removed or ran out in Slack." in words(found)
     assert f"Harbor Dental {PRIYA}" in words(found)
     assert "New patient intake" in words(found)
-    assert "Never used yet" in words(found)
+    assert "Not used yet" in words(found)
     assert one(found, "button")["hx-get"] == at(broken, "/ask")
 
 
@@ -329,7 +331,7 @@ def test_asking_from_the_list_leads_to_the_workflow_where_it_waits(maya, workflo
     assert done.headers["HX-Redirect"] == url
     [asked] = asked_to_mend(broken)
     assert (asked.recipient, asked.note, asked.workflow_id) == (PRIYA, "Please.", workflow.id)
-    listed = maya.get("/panel/connections").text
+    listed = str(page(maya.get("/panel/connections")))
     assert f"Asked of {PRIYA} to reconnect it: Queued (not yet sent)" in listed
     assert "Ask to reconnect" not in listed
 
