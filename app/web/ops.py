@@ -18,6 +18,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import clock
 from app.config import Config, is_loopback
 from app.services import health
 
@@ -60,10 +61,10 @@ class Outbox(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         items = GaugeMetricFamily(
-            "gatehouse_outbox_items", "Work in the outbox that is not finished, by state.", labels=["state"]
+            "gatehouse_outbox_items", "Work in the outbox that is due, in hand, or put off after a failure, by state.", labels=["state"]
         )
         with contextlib.suppress(SQLAlchemyError):
-            for state, count in health.outbox_depth().items():
+            for state, count in health.outbox_depth(at=clock.now()).items():
                 items.add_metric([state], count)
         yield items
 
