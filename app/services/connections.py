@@ -105,11 +105,12 @@ def store(flow: Row | Flow, asked: Row, app: App, grant: Grant, *, at: datetime)
         if kept_before.deleted_at is not None:  # its name may have been given to another meanwhile
             kept_before.name = _free_name(flow, asked, identity.label or app.name)
         return renew(kept_before, flow, app, grant, at=at)
-    brought = _brought(flow, app, grant, at=at)
+    refreshable = grant.token.refresh_token is not None
+    brought = _brought(flow, app, grant, refreshable=refreshable, at=at)
     brought["name"] = _free_name(flow, asked, identity.label or app.name)
     kept = _new(flow, app, identity, grant.token, brought, at=at)
     # point: secret.kept
-    if grant.token.refresh_token:
+    if refreshable:
         refresh_plans.put(kept, 1, agency_id=flow.agency_id, expires_at=grant.token.expires_at, at=at)
     _record("connection.created", kept, flow, brought["scopes"], at=at)
     return kept
@@ -124,17 +125,17 @@ def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, a
         raise Narrower(lacking)
     is_given_back = connection.health is Health.REVOKED  # so that nothing of what it had may be used again
     was_broken = connection.health is Health.ERROR
-    for name, value in (_brought(flow, app, grant, at=at) | _WHOLE).items():
+    credential = _credential(grant.token, of=None if is_given_back else connection)
+    refreshable = credential["refresh_token"] is not None
+    for name, value in (_brought(flow, app, grant, refreshable=refreshable, at=at) | _WHOLE).items():
         setattr(connection, name, value)
     connection.updated_at = at
     connection.account = (grant.identity.label if grant.identity else "") or connection.account
     # point: connection.written
-    credential = _credential(grant.token, of=None if is_given_back else connection)
-    connection.refreshable = credential["refresh_token"] is not None
     # Beyond what a secret that was shredded since can have come to, whose work would be taken for this one's.
     version = secrets.keep(connection, credential, at=at, first=int(at.timestamp()) // 60).version
     # point: secret.renewed
-    if connection.refreshable:
+    if refreshable:
         refresh_plans.put(connection, version, agency_id=connection.agency_id, expires_at=connection.expires_at, at=at)
     _record("connection.updated", connection, flow, connection.scopes, at=at)
     if was_broken:
@@ -157,7 +158,7 @@ _WHOLE: dict[str, Any] = dict.fromkeys(  # what is no longer so of a connection 
 ) | {"refresh_failures": 0}
 
 
-def _brought(flow: Row | Flow, app: App, grant: Grant, *, at: datetime) -> dict[str, Any]:
+def _brought(flow: Row | Flow, app: App, grant: Grant, *, refreshable: bool, at: datetime) -> dict[str, Any]:
     """What a connection is by its newest grant."""
     kept = grant.identity.kept if grant.identity else {}
     return {
@@ -171,7 +172,8 @@ def _brought(flow: Row | Flow, app: App, grant: Grant, *, at: datetime) -> dict[
         "granted_at": at,
         "token_at": at,
         "expires_at": grant.token.expires_at,
-        "grant_ends_at": lifetimes.grant_ends(app, grant.token, granted_at=at, at=at),
+        "refreshable": refreshable,
+        "grant_ends_at": lifetimes.grant_ends(app, grant.token, refreshable=refreshable, granted_at=at, at=at),
     }
 
 
@@ -235,7 +237,6 @@ def _new(
         issuer=identity.issuer,
         external_id=identity.id,
         account=identity.label,
-        refreshable=credential["refresh_token"] is not None,
         **brought,
     )
 

@@ -28,13 +28,16 @@ def refresh_due(token_at: datetime | None, expires_at: datetime | None) -> datet
     return ends - min(LEFT, max(ends - token_at, timedelta()) / 2)
 
 
-def grant_ends(app: App, token: Token, *, granted_at: datetime, at: datetime) -> datetime | None:
+def grant_ends(
+    app: App, token: Token, *, granted_at: datetime, at: datetime, refreshable: bool = True
+) -> datetime | None:
     """When the grant ends unless its owner approves anew or it is used in time; None where the provider names no end.
 
-    The earliest of: what the token answer says of the refresh token, so long after the consent, so long unused.
+    The earliest of: what the token answer says of the refresh token, so long after the consent, so long unused; and of an
+    access token that is all there is, its own end.
     """
     ways = app.oauth2
-    known = [token.refresh_expires_at]
+    known = [token.refresh_expires_at if refreshable else token.expires_at]
     if ways is not None and ways.grant_lifetime_days:
         known.append(granted_at + timedelta(days=ways.grant_lifetime_days))
     if ways is not None and ways.unused_lifetime_days:

@@ -61,7 +61,9 @@ class Outbox(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         items = GaugeMetricFamily(
-            "gatehouse_outbox_items", "Work in the outbox that is due, in hand, or put off after a failure, by state.", labels=["state"]
+            "gatehouse_outbox_items",
+            "Work in the outbox that is due, in hand, or put off after a failure, by state.",
+            labels=["state"],
         )
         with contextlib.suppress(SQLAlchemyError):
             for state, count in health.outbox_depth(at=clock.now()).items():

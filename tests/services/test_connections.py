@@ -1,6 +1,7 @@
 """Connections: one for each external account of a workspace, named after it, owned by who gave it."""
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
@@ -11,7 +12,8 @@ from app.extensions import db
 from app.models import Connection, Health, Secret
 from app.oauth.faults import Fault
 from app.oauth.identify import Identity
-from app.services import callbacks, connections, scopes, secrets
+from app.services import callbacks, connections, forecasts, revocations, scopes, secrets
+from app.services.audit import Actor
 from app.tenancy import across_tenants
 from app.vault import Masked, VaultError
 from tests import factories
@@ -115,6 +117,32 @@ def test_store_replaces_a_secret_that_does_not_open_any_more(client, ask, stub, 
 
     assert client.connects(ask()).id == connection.id
     assert "refresh_token" not in secrets.reveal(connection)
+
+
+@pytest.mark.parametrize("is_again", [False, True], ids=["made", "made again"])
+def test_a_token_that_is_all_there_is_ends_the_access_with_it(agency, client, ask, stub, monkeypatch, clock, is_again):
+    connection = client.connects(ask()) if is_again else None
+    if connection:
+        revocations.revoke(connection, by=Actor("system", "make"))
+    real, ends_at = stub.exchange, clock.now + timedelta(days=20)
+    alone = {"refresh_token": None, "expires_at": ends_at}
+    monkeypatch.setattr(callbacks, "exchange", lambda *a, **k: replace(real(*a, **k), **alone))
+    connection = client.connects(ask())
+
+    assert (connection.refreshable, connection.expires_at, connection.grant_ends_at) == (False, ends_at, ends_at)
+    assert forecasts.end_of(connection, at=clock.now) is None
+    clock.forward(days=6)
+    assert [each.ends_at for each in forecasts.page(agency, at=clock.now).items] == [ends_at]
+
+
+def test_a_token_that_is_refreshed_ends_nothing(client, ask, stub, monkeypatch):
+    connection = client.connects(ask())
+    assert (connection.refreshable, connection.grant_ends_at) == (True, None)
+    real = stub.exchange
+    monkeypatch.setattr(callbacks, "exchange", lambda *a, **k: replace(real(*a, **k), refresh_token=None))
+    client.connects(ask())
+
+    assert (connection.refreshable, connection.grant_ends_at) == (True, None), "the refresh token stays"
 
 
 def test_the_same_account_in_two_workspaces_is_two_connections(agency, client, ask):
