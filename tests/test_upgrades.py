@@ -1,7 +1,7 @@
 """From every released schema to the newest, with rows in every table: nothing is lost, and it is what the models say (R21)."""
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,12 +9,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask_migrate import upgrade
+from flask_migrate import downgrade, upgrade
 from sqlalchemy import JSON, Boolean, DateTime, Enum, Integer, LargeBinary, MetaData, Table, select, update
 
 from app import create_app
 from app.catalog import load
+from app.database import transaction
 from app.extensions import Base, db
+from app.models import Connection, OutboxItem
+from app.services import lifetimes, refresh_plans
+from app.tenancy import across_tenants
 from tests.support import databases
 
 pytestmark = pytest.mark.both_databases
@@ -126,3 +130,64 @@ def test_a_row_that_an_upgrade_changed_would_be_noticed(empty):
         connection.execute(update(agency).where(agency.c.id == before["agency"][0]["id"]).values(name="Another"))
 
     assert [name for name, _row in lost(before)] == ["agency"]
+
+
+# ── What had nobody to refresh it before 0004 ────────────────────────────────
+
+HOUR = timedelta(hours=1)
+STORED = {"health": "active", "updated_at": AT, "expires_at": AT + HOUR, "refreshable": True}
+OLDER = {
+    "one that ends": ({}, AT + timedelta(minutes=45)),
+    "one that was not seen working": ({"health": "pending"}, AT + timedelta(minutes=45)),
+    "one that names no end": ({"expires_at": None}, AT + timedelta(minutes=45)),
+    "one that is short": ({"expires_at": AT + timedelta(minutes=10)}, AT + timedelta(minutes=5)),
+    "one that ended": ({"expires_at": AT - HOUR}, AT - HOUR),
+    "one that broke": ({"health": "error"}, None),
+    "one that was revoked": ({"health": "revoked"}, None),
+    "one that has no secret": ({"secret_id": None}, None),
+    "one that can't be refreshed": ({"refreshable": False}, None),
+}
+
+
+def stored_before(changes):
+    """A connection of before, by its id."""
+    upgrade(revision="0003")
+    fill(itertools.count(1))
+    found = MetaData()
+    found.reflect(db.engine, only=["connection"])
+    table = found.tables["connection"]
+    with db.engine.begin() as connection:
+        (known, *others) = connection.execute(select(table.c.id).order_by(table.c.id)).scalars().all()
+        connection.execute(update(table).where(table.c.id == known).values(STORED | changes))
+        connection.execute(update(table).where(table.c.id.in_(others)).values(refreshable=False))
+    return known
+
+
+@pytest.mark.parametrize(("changes", "due_at"), OLDER.values(), ids=OLDER)
+def test_what_was_connected_before_is_refreshed_in_time_from_now_on(empty, changes, due_at):
+    known = stored_before(changes)
+
+    upgrade()
+
+    with across_tenants("a migration works on every agency's rows"), transaction():
+        rows = select(OutboxItem).where(OutboxItem.kind == refresh_plans.KIND)
+        held = db.session.get_one(Connection, known)
+        assert [row.due_at for row in db.session.scalars(rows)] == ([due_at] if due_at else [])
+        if due_at:
+            plan = {"agency_id": held.agency_id, "expires_at": held.expires_at, "token_at": held.token_at, "at": AT}
+            refresh_plans.put(held, held.secret.version, **plan)
+            (row,) = db.session.scalars(rows).all()  # the very work that storing it would have written
+            assert row.payload == {"connection": known, "version": held.secret.version}
+            assert row.due_at == lifetimes.refresh_due(held.token_at, held.expires_at)
+    db.session.remove()
+    downgrade(revision="0003")
+    upgrade()
+
+
+def test_an_access_that_was_connected_before_and_ends_is_forecast(empty):
+    known = stored_before({"refreshable": False})
+
+    upgrade()
+
+    with across_tenants("a migration works on every agency's rows"):
+        assert db.session.get_one(Connection, known).grant_ends_at == AT + HOUR

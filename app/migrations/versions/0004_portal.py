@@ -4,6 +4,10 @@ Revision ID: 0004
 Revises: 0003
 """
 
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -44,6 +48,31 @@ PARTIAL = (
 )
 OPEN = "state IN ('queued', 'retry', 'claimed', 'transmitting')"
 IN_HAND = "state IN ('claimed', 'transmitting')"
+PLAN = 'connection.refresh'
+CONNECTION = sa.table(
+    'connection',
+    sa.column('id', sa.Integer()),
+    sa.column('public_id', sa.String()),
+    sa.column('agency_id', sa.Integer()),
+    sa.column('secret_id', sa.Integer()),
+    sa.column('health', sa.String()),
+    sa.column('refreshable', sa.Boolean()),
+    sa.column('token_at', AT),
+    sa.column('expires_at', AT),
+)
+SECRET = sa.table('secret', sa.column('id', sa.Integer()), sa.column('version', sa.Integer()))
+OUTBOX = sa.table(
+    'outbox',
+    sa.column('agency_id', sa.Integer()),
+    sa.column('kind', sa.String()),
+    sa.column('key', sa.String()),
+    sa.column('payload', sa.JSON()),
+    sa.column('state', sa.String()),
+    sa.column('attempts', sa.Integer()),
+    sa.column('fence', sa.Integer()),
+    sa.column('due_at', AT),
+    sa.column('created_at', AT),
+)
 
 
 def upgrade() -> None:
@@ -63,8 +92,38 @@ def upgrade() -> None:
     _widen_flows()
     _make_portal()
     op.execute("UPDATE connection SET granted_at = updated_at, token_at = updated_at WHERE secret_id IS NOT NULL")
+    op.execute("UPDATE connection SET grant_ends_at = expires_at WHERE secret_id IS NOT NULL AND NOT refreshable")
     op.execute("UPDATE connection SET broken_at = updated_at WHERE health = 'error'")
+    _plan_refreshes()
     op.execute("UPDATE flow SET recipient = (SELECT bundle.recipient FROM bundle WHERE bundle.id = flow.bundle_id)")
+
+
+def _plan_refreshes() -> None:
+    """Have what can be refreshed be refreshed in time, as for each that is stored from now on."""
+    rows = op.get_bind().execute(
+        sa.select(CONNECTION, SECRET.c.version)
+        .join_from(CONNECTION, SECRET, SECRET.c.id == CONNECTION.c.secret_id)
+        .where(CONNECTION.c.refreshable, CONNECTION.c.health.in_(['pending', 'active']))
+        .order_by(CONNECTION.c.id)
+    )
+    for page in rows.mappings().partitions(500):
+        op.get_bind().execute(OUTBOX.insert(), [_plan(row) for row in page])
+
+
+def _plan(row: Mapping[str, Any]) -> dict[str, Any]:
+    came_at, version = row['token_at'], row['version']
+    ends_at = row['expires_at'] or came_at + timedelta(hours=1)
+    return {
+        'agency_id': row['agency_id'],
+        'kind': PLAN,
+        'key': f"{row['public_id']}:{version}:{int(came_at.timestamp())}",
+        'payload': {'connection': row['id'], 'version': version},
+        'state': 'queued',
+        'attempts': 0,
+        'fence': 0,
+        'due_at': ends_at - min(timedelta(minutes=15), max(ends_at - came_at, timedelta()) / 2),
+        'created_at': came_at,
+    }
 
 
 def _index_due(columns: list[str]) -> None:
@@ -126,6 +185,7 @@ def _make_portal() -> None:
 
 
 def downgrade() -> None:
+    op.execute(sa.delete(OUTBOX).where(OUTBOX.c.kind == PLAN))
     op.drop_table('portal_session')
     op.drop_table('portal_code')
     op.execute('UPDATE flow SET connection_id = NULL')
