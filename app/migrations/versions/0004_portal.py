@@ -4,7 +4,6 @@ Revision ID: 0004
 Revises: 0003
 """
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -110,7 +109,7 @@ def _plan_refreshes() -> None:
         op.get_bind().execute(OUTBOX.insert(), [_plan(row) for row in page])
 
 
-def _plan(row: Mapping[str, Any]) -> dict[str, Any]:
+def _plan(row: sa.RowMapping) -> dict[str, Any]:
     came_at, version = row['token_at'], row['version']
     ends_at = row['expires_at'] or came_at + timedelta(hours=1)
     return {
