@@ -18,6 +18,7 @@ from app.vault import Masked, VaultError
 
 KEPT_FOR_SIBLING, ACCOUNT_UNKNOWN, NO_CLIENT = "kept_for_sibling", "account_unknown", "no_client"
 TOKENS = ("access_token", "refresh_token")
+KNOWN_BY = (*TOKENS, "exchanged")  # the refresh token that these were given for is of the same grant
 
 
 class NotGivenBack(Exception):
@@ -38,10 +39,11 @@ def ask(
     account: Identity | None,
     *,
     fields: Mapping[str, str],
+    endpoints: Mapping[str, str] | None = None,
 ) -> str:
     """Have the provider end an access, and say what came of it; raises NotGivenBack. Outside a transaction.
 
-    Where that would end other connections of the same account, the provider is not asked.
+    Where that would end other connections of the same account, the provider is not asked. `endpoints`: other than those of now.
     """
     app = scopes.app_of(held)
     way = app.oauth2.revoke if app.oauth2 else None
@@ -53,14 +55,14 @@ def ask(
     client = oauth_clients.by_key(db.session.get_one(Agency, held.agency_id), client_key)
     if client is None or app.oauth2 is None:
         return NO_CLIENT
-    endpoints, app_key = Endpoints(**(held.endpoints or {})), held.app_key
+    addresses, app_key = Endpoints(**(endpoints or held.endpoints or {})), held.app_key
     end_reading()  # no transaction stays open while we wait
     # point: grant.revoking
     try:
         outcome = revoke(
             app,
             ClientCredentials(client.client_id, client.client_secret),
-            endpoints,
+            addresses,
             access_token=tokens.get("access_token"),
             refresh_token=tokens.get("refresh_token"),
             fields=fields,
@@ -81,7 +83,7 @@ def _is_in_use(
     living = connections.siblings(app_key, account, oauth_client=client_key)
     if breaks_siblings:
         return bool(living)
-    ours = [tokens[name] for name in TOKENS if name in tokens]
+    ours = [tokens[name] for name in KNOWN_BY if name in tokens]
     return any(token in ours for each in living for token in _tokens_of(each))
 
 

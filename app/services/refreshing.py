@@ -25,7 +25,18 @@ from app.oauth.faults import Fault, OAuthError
 from app.oauth.refresh import refresh
 from app.oauth.token import Token
 from app.prepared import Row
-from app.services import audit, lifetimes, mending, oauth_clients, pauses, refresh_plans, refresh_rows, scopes, secrets
+from app.services import (
+    audit,
+    late_tokens,
+    lifetimes,
+    mending,
+    oauth_clients,
+    pauses,
+    refresh_plans,
+    refresh_rows,
+    scopes,
+    secrets,
+)
 from app.services.audit import SYSTEM, Actor, Subject
 from app.tenancy import acting_for
 from app.vault import Masked
@@ -112,7 +123,7 @@ def call(work: Work) -> Token | OAuthError:
 
 
 def settle(work: Work, answer: Token | OAuthError) -> Done:
-    """Store what came of it. Whoever was overtaken meanwhile changes nothing.
+    """Store what came of it. Whoever was overtaken meanwhile changes nothing, and what they bring is given back.
 
     It insists while the database is away: a token that was exchanged and not stored is a grant lost.
     """
@@ -135,6 +146,9 @@ def _settled(work: Work, answer: Token | OAuthError, *, at: datetime) -> Done:
         )
         if not is_same:
             refresh_rows.FREED(connection=work.standing.id, holder=work.lease)
+            is_of_what_lives = held is not None and held.secret_id == work.standing.secret_id
+            if isinstance(answer, Token) and not is_of_what_lives:
+                late_tokens.hold(work.standing, answer, exchanged=work.credential["refresh_token"], at=at)
             return Done(Ending.STALE)
         if isinstance(answer, Token):
             return _save(work, held, answer, at=at)

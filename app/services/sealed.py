@@ -14,10 +14,11 @@ from app.models import Bundle, Flow, OAuthClient, OutboxItem, Secret
 from app.vault import Place
 
 CONNECTION, CLIENT, VERIFIER, GRANT, MAIL = "connection", "oauth_client_secret", "pkce_verifier", "held_grant", "mail"
+LATE = "late_token"
 
 
 def credential_place(secret: Any) -> Place:
-    """Of a connection's credential, as its own row says it."""
+    """Of a connection's credential, or a late token of it, as its own row says it."""
     return Place(
         secret.purpose, secret.agency_id, secret.workspace_id, secret.owner, secret.public_id, secret.version
     )  # fmt: skip
