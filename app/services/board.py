@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.models import Channel, Status, Workflow
+from app.models import Channel, ConnectionRequest, Kind, Status, Workflow
 from app.services import board_cards, board_rows, sending
 from app.services.board_cards import Card, Facts
 from app.services.board_rows import Found
@@ -12,7 +12,10 @@ from app.services.board_rows import Found
 
 @dataclass(frozen=True)
 class Group:
-    """All that this workflow asks of one recipient; `expires_at` is none while nothing of it is on its way."""
+    """All that this workflow asks of one recipient; `expires_at` is none while nothing of it is on its way.
+
+    Of `total` accounts `connected` work: a request that was made anew for an account is counted in place of the first.
+    """
 
     recipient: str
     channel: Channel
@@ -71,7 +74,7 @@ def _besides(elsewhere: Sequence[Found], recipients: Sequence[str]) -> list[str]
 
 def _group(recipient: str, found: Sequence[Found], facts: Facts) -> Group:
     cards = [board_cards.card(row, facts) for row in found]
-    counted = [row.asked for row in found if row.asked.status is not Status.CANCELLED]
+    counted = _counted([row.asked for row in found if row.asked.status is not Status.CANCELLED])
     connected = [each for each in counted if each.status is Status.FULFILLED and board_cards.works(each)]
     open_ = [each.bundle for each in counted if each.bundle and each.status in (Status.PENDING, Status.DECLINED)]
     bundle = max(open_, key=lambda each: each.sent_at, default=None)
@@ -86,3 +89,15 @@ def _group(recipient: str, found: Sequence[Found], facts: Facts) -> Group:
         bundle is not None and bundle.is_expired(facts.at),
         any(each.status is Status.QUEUED for each in counted),
     )
+
+
+def _counted(asked: Sequence[ConnectionRequest]) -> list[ConnectionRequest]:
+    """Each account once, as the portal counts (`intake_rows.IS_SHOWN`): of what is settled only what was not asked anew."""
+    latest = {each.slot_id: each.id for each in asked if each.slot_id}
+    mending = {each.connection_id: each.id for each in asked if each.kind is Kind.REAUTHORIZE and each.connection_id}
+    return [
+        each
+        for each in asked
+        if not each.status.settled
+        or max(latest.get(each.slot_id or 0, 0), mending.get(each.connection_id or 0, 0), each.id) == each.id
+    ]

@@ -1,10 +1,21 @@
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from app import clock as app_clock
+from app.database import transaction
 from app.models import Channel, Health, Source, Status
-from app.services import board, connection_requests, nodes, sending, slots, workflows
+from app.services import (
+    board,
+    connection_requests,
+    mending_requests,
+    nodes,
+    portal_requests,
+    sending,
+    slots,
+    workflows,
+)
 from tests import factories
 from tests.services.settling import change, settle
 from tests.support.shared_app import *  # noqa: F403
@@ -61,6 +72,44 @@ def test_view_does_not_count_what_no_longer_works(workspace, workflow, owner):
 
     assert (seen(workflow).groups[0].connected, seen(workflow).groups[0].total) == (0, 2)
     assert card(workflow, slack).may_reconnect
+
+
+def test_view_counts_each_account_once_as_the_portal_does(workspace, workflow, owner, agency):
+    slack, _hubspot = factories.make_sent(workflow, owner)
+    held = factories.make_connection(workspace, scopes=SLACK_SCOPES, owner_email=PRIYA)
+    settle(slack, held)
+    change(workflow.slots[0], connection_id=held.id)
+    visitor = SimpleNamespace(workspace_id=workspace.id, email=PRIYA)
+
+    def both():
+        [group] = seen(workflow).groups
+        [waits] = portal_requests.inbox(visitor, at=app_clock.now()).page.items
+        assert (waits.done, waits.total) == (group.connected, group.total)
+        return group.connected, group.total, len(group.cards)
+
+    assert both() == (1, 2, 2)
+    change(held, health=Health.ERROR)
+    assert both() == (0, 2, 2)
+    mending_requests.queue(held, by=owner)
+    sending.send(workflow, by=owner)
+    assert both() == (0, 2, 3), "it is the same account that is asked for anew"
+    [mending] = mending_requests.standing([held.id]).values()
+    change(held, health=Health.ACTIVE)
+    settle(mending, held)
+    assert both() == (1, 2, 3)
+
+
+def test_view_counts_an_account_once_that_was_revoked_and_asked_for_again(workspace, workflow, owner, agency):
+    slack, _hubspot = factories.make_sent(workflow, owner)
+    held = factories.make_connection(workspace, scopes=SLACK_SCOPES)
+    settle(slack, held)
+    with transaction():
+        held.health = Health.REVOKED
+        connection_requests.revoke_for(held, by=owner, at=app_clock.now())
+    assert (seen(workflow).groups[0].connected, seen(workflow).groups[0].total) == (0, 2)
+    connection_requests.request_again(agency, slack.public_id, by=owner)
+
+    assert (seen(workflow).groups[0].connected, seen(workflow).groups[0].total) == (0, 2)
 
 
 def test_view_takes_the_channel_of_the_link_that_was_sent(workspace, workflow, owner):
