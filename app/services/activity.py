@@ -164,6 +164,12 @@ def _renamed(told: _Told) -> tuple[str, str]:
     return _("renamed"), ", ".join(filter(None, (told.by, _("before: %(name)s", name=before) if before else "")))
 
 
+def _asked_to_mend(told: _Told) -> tuple[str, str]:
+    recipient = told.text("recipient")
+    of = _("of %(who)s", who=recipient) if recipient and recipient != told.visitor.email else ""
+    return _("asked to be reconnected"), ", ".join(filter(None, (told.by, of)))
+
+
 def _discarded(told: _Told) -> tuple[str, str]:
     if told.text("outcome") == Revocation.CONFIRMED:
         return _("revoked at %(app)s", app=told.app), _("and deleted here")
@@ -185,6 +191,7 @@ ACTS: dict[str, Callable[[_Told], tuple[str, str]]] = {
     "connection.refreshed": _refreshed,
     "connection.refresh_failed": _not_refreshed,
     "connection.broken": _failed,
+    "connection.reauthorize_asked": _asked_to_mend,
     "connection.mended": lambda told: (_("works again"), told.by),
     "connection.revoked": lambda told: (_("revoked"), told.by),
     "connection.discarded": _discarded,

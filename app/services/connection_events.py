@@ -62,6 +62,8 @@ def _more(row: AuditEvent, names: Mapping[str, str], app: str) -> str:
         return _("for the workflow %(name)s", name=name)
     if cause := row.data.get("cause"):
         return causes.words(str(cause), app)
+    if row.type == "connection.reauthorize_asked":
+        return _("of %(who)s", who=row.data.get("recipient", ""))
     if row.type == "connection.renamed":
         return _("before: %(name)s", name=row.data.get("before", ""))
     return ""
@@ -75,6 +77,7 @@ def _acts() -> dict[str, str]:
         "connection.refreshed": _("Refreshed"),
         "connection.refresh_failed": _("Could not be refreshed"),
         "connection.broken": _("Broke"),
+        "connection.reauthorize_asked": _("Asked to be reconnected"),
         "connection.mended": _("Works again"),
         "connection.revoked": _("Revoked"),
         "connection.discarded": _("Its credential was deleted"),

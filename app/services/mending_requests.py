@@ -1,6 +1,7 @@
 """Requests of the kind `reauthorize`: a client's connection is mended by its owner, whom staff ask to approve it anew."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +14,7 @@ from app.extensions import db
 from app.i18n import _
 from app.models import Connection, ConnectionRequest, Kind, Member, Slot, Staff, Status, Workflow, Workspace
 from app.services import addresses, audit, bundles, connection_requests, members, recipients, scopes
+from app.services.audit import Subject
 from app.services.scopes import Permission
 
 STANDING = (Status.QUEUED, Status.PENDING, Status.DECLINED)
@@ -140,6 +142,19 @@ def _workflow_of(connection: Connection, wanted: Workflow | None) -> Workflow:
     if found.archived_at or found.workspace.archived_at:
         raise Conflict(_("This workflow is archived."))
     return found
+
+
+def note_sent(asked: Collection[ConnectionRequest], *, by: Staff, at: datetime) -> None:
+    """Put into the connections' own trails that these ask for them to be mended, and whom. Joins the caller's transaction."""
+    mending = {each.connection_id: each for each in asked if each.kind is Kind.REAUTHORIZE and each.connection_id}
+    if not mending:
+        return
+    found = select(Connection.id, Connection.public_id, Connection.workspace_id).where(Connection.id.in_(mending))
+    for row in db.session.execute(found.order_by(Connection.id)):
+        about = Subject("connection", row.public_id, row.workspace_id)
+        request = mending[row.id]
+        told = {"request": request.public_id, "recipient": request.recipient}
+        audit.record("connection.reauthorize_asked", about, by=by, at=at, **told)
 
 
 def wanted(connection: Connection) -> list[Permission]:

@@ -122,9 +122,10 @@ def _dispatch(
     if moved.rowcount != len(ids):  # type: ignore[attr-defined]
         raise Conflict(_("Somebody else changed this workflow just now. Try again."))
     # point: requests.moved
-    for each in post(bundle, at=at):
-        if each.id in ids:
-            audit.record("request.sent", each, by=by, at=at, app=each.app_key, recipient=recipient)
+    sent = [each for each in post(bundle, at=at) if each.id in ids]
+    for each in sent:
+        audit.record("request.sent", each, by=by, at=at, app=each.app_key, recipient=recipient)
+    mending_requests.note_sent(sent, by=by, at=at)
 
 
 def post(bundle: Bundle, *, at: datetime, due_at: datetime | None = None) -> Sequence[ConnectionRequest]:
@@ -265,6 +266,7 @@ def change_recipient(agency: Agency, public_id: str, *, recipient: str, by: Staf
             # point: recipient.moved
             bundles.close_if_settled(previous, at=at)
             post(bundle, at=at)
+            mending_requests.note_sent([asked], by=by, at=at)
         else:
             raise Conflict(_("Only a queued or pending request can go to another address."))
         audit.record(

@@ -11,7 +11,7 @@ from app.database import transaction
 from app.errors import Conflict
 from app.extensions import db
 from app.models import AuditEvent, Connection, Flow, FlowSurface, Health, Revocation, Status
-from app.services import audit, connection_requests, credentials, sending
+from app.services import audit, connection_requests, credentials, mending_requests, sending
 from app.services.audit import Actor
 from tests import factories
 from tests.support.shared_app import foreign_workspace
@@ -408,6 +408,27 @@ def test_the_activity_says_what_was_done_and_by_whom(dana, slack, workspace, own
         assert told in said
     assert said.index("revoked by Northwind") < said.index("connected by you")
     assert "maya@" not in said
+
+
+def test_the_activity_says_when_staff_asked_for_a_reconnection(dana, slack, workspace, owner):
+    workflow = factories.make_workflow(workspace, owner, STEPS[0])
+    with transaction():
+        slack.health, workflow.slots[0].connection_id = Health.ERROR, slack.id
+    mending_requests.queue(slack, by=owner)
+    assert "asked to be" not in words(dana.get(f"{PAGE}/activity")), "what is queued is not for the client to see"
+
+    sending.send(workflow, by=owner)
+
+    said = words(dana.get(f"{PAGE}/activity"))
+    assert "Front desk asked to be reconnected by Northwind Studio" in said
+    assert "maya@" not in said
+
+
+def test_the_activity_says_of_whom_a_reconnection_was_asked_where_that_is_another(dana, slack, owner):
+    told = {"request": "a" * 20, "recipient": TOM}
+    note(slack, "connection.reauthorize_asked", Actor("staff", owner.email), **told)
+
+    assert f"asked to be reconnected by Northwind Studio, of {TOM}" in words(dana.get(f"{PAGE}/activity"))
 
 
 def test_the_activity_of_others_connections_does_not_show(app, dana, slack, workspace):
