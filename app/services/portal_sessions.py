@@ -1,12 +1,14 @@
 """The sessions of those who signed in to the portal: half an hour idle, twelve hours at most, revocable at once.
 
-A session is an address's. What it may see is asked anew with every request.
+A session is an address's: what it may see is asked anew with every request. One that began at an agency's door shows and
+ends, one by one, what is signed in at that agency alone; signing out everywhere ends all that the address has, at every
+agency, of which each learns no more than that it happened to its own.
 """
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app import clock
@@ -119,38 +121,50 @@ def pick_only(guest: Guest) -> bool | None:
 
 
 def of(guest: Guest, *, at: datetime) -> Sequence[PortalSession]:
-    """The live sessions of one's address, latest first; there are never more than MOST."""
-    return db.session.scalars(
-        select(PortalSession)
-        .where(PortalSession.email == guest.email, PortalSession.expires_at > at, PortalSession.seen_at > at - IDLE)
-        .order_by(PortalSession.seen_at.desc(), PortalSession.id.desc())
-    ).all()
+    """The live sessions of one's address, as far as they show at the agency that one is confined to, latest first.
+
+    There are never more than MOST.
+    """
+    with across_tenants("one address may be a client of several agencies"):
+        return db.session.scalars(
+            select(PortalSession)
+            .where(*_seen_from(guest), PortalSession.expires_at > at, PortalSession.seen_at > at - IDLE)
+            .order_by(PortalSession.seen_at.desc(), PortalSession.id.desc())
+        ).all()
+
+
+def _seen_from(guest: Guest) -> tuple[ColumnElement[bool], ...]:
+    """Whose sessions somebody may see and end: their own, and where they are confined to an agency those that are there."""
+    own = PortalSession.email == guest.email
+    if guest.agency_id is None:
+        return (own,)
+    there = select(Workspace.id).where(Workspace.agency_id == guest.agency_id)
+    free = and_(PortalSession.agency_id.is_(None), PortalSession.workspace_id.in_(there))
+    return own, or_(PortalSession.agency_id == guest.agency_id, free)
 
 
 def end(guest: Guest, public_id: str | None = None) -> bool:
-    """Sign out of one browser: of this one, or of the one of that id. Says whether it was this one; NotFound."""
-    this = PortalSession.id == guest.session_id
-    ended = _end(guest, this if public_id is None else PortalSession.public_id == public_id, "portal.signed_out")
+    """Sign out of one browser: of this one, or of the one of that id among those of `of`. Says whether it was this one; NotFound."""
+    named = PortalSession.id == guest.session_id if public_id is None else PortalSession.public_id == public_id
+    ended = _end((*_seen_from(guest), named), "portal.signed_out", by=guest.email)
     if not ended and public_id is not None:
         raise NotFound
     return public_id is None or guest.session_id in ended
 
 
 def end_all(guest: Guest) -> None:
-    """Sign out of every browser, this one too."""
-    _end(guest, true(), "portal.signed_out_everywhere")
+    """Sign the person out of every browser, this one too, at whatever agency: their address may be in other hands."""
+    _end((PortalSession.email == guest.email,), "portal.signed_out_everywhere", by=guest.email)
 
 
-def _end(guest: Guest, which: ColumnElement[bool], act: str) -> set[int]:
+def _end(which: Sequence[ColumnElement[bool]], act: str, *, by: str) -> set[int]:
     at = clock.now()
-    with transaction() as session:
+    with across_tenants("one address may be a client of several agencies"), transaction() as session:
         ended = session.execute(
-            delete(PortalSession)
-            .where(PortalSession.email == guest.email, which)
-            .returning(PortalSession.id, PortalSession.workspace_id)
+            delete(PortalSession).where(*which).returning(PortalSession.id, PortalSession.workspace_id)
         ).all()
         for workspace_id in sorted({row.workspace_id for row in ended if row.workspace_id}):
-            _note(act, guest.email, workspace_id, at)
+            _note(act, by, workspace_id, at)
     return {row.id for row in ended}
 
 

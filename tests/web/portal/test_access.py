@@ -7,6 +7,8 @@ from app.database import transaction
 from app.extensions import db
 from app.models import AuditEvent, Connection, PortalSession
 from app.services import members, portal_sessions, portal_visitors
+from app.tenancy import across_tenants, acting_for
+from app.web.sessions import hash_of
 from tests import factories
 from tests.support.statements import counted
 from tests.web.portal.conftest import DANA, Client
@@ -259,3 +261,75 @@ def test_signing_out_everywhere_ends_all_of_ones_sessions(signed_in, app, worksp
     assert not is_in(other)
     acts = db.session.scalars(select(AuditEvent.type).where(AuditEvent.type.like("portal.%"))).all()
     assert acts == ["portal.signed_out_everywhere"]
+
+
+# ── Between agencies ────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def both(app, agency, workspace, stranger):
+    """Dana, a client of two agencies, signed in at the door of each and at the common one, there at each one's workspace."""
+    with across_tenants("a test's setting"):
+        theirs = stranger.agency
+        factories.make_member(workspace, DANA)
+    with acting_for(theirs.id):
+        elsewhere = factories.make_workspace(theirs, "Elsewhere")
+        factories.make_member(elsewhere, DANA)
+    places = {
+        "here": (workspace, agency),
+        "there": (elsewhere, theirs),
+        "free, here": (workspace, None),
+        "free, there": (elsewhere, None),
+    }
+    return {
+        name: Client(app, factories.signed_in_client(app, DANA, place, confined_to=confined_to))
+        for name, (place, confined_to) in places.items()
+    }
+
+
+def named(both):
+    """The public id of each one's session."""
+    hashes = {hash_of(client.session_id): name for name, client in both.items()}
+    return {hashes[row.id_hash]: row.public_id for row in db.session.scalars(select(PortalSession))}
+
+
+SEEN = {
+    "here": {"here", "free, here"},
+    "there": {"there", "free, there"},
+    "free, here": {"here", "there", "free, here", "free, there"},
+}
+
+
+@pytest.mark.parametrize("who", SEEN)
+def test_a_session_of_an_agencys_door_shows_and_ends_what_is_there_alone(both, who):
+    ids = named(both)
+    page = both[who].get("/portal/sessions").text
+
+    assert {name for name, public_id in ids.items() if public_id in page} == SEEN[who]
+    answers = {
+        name: both[who].post(f"/portal/sessions/{public_id}/end").status_code
+        for name, public_id in ids.items()
+        if name != who
+    }
+    assert {name for name, status in answers.items() if status == 303} == SEEN[who] - {who}
+    assert set(answers.values()) <= {303, 404}
+    assert set(named(both)) == {*both} - SEEN[who] | {who}
+
+
+def test_signing_out_everywhere_is_everywhere_and_each_agency_learns_of_its_own_alone(both, agency, workspace):
+    both["here"].post("/portal/sessions/end-all")
+
+    assert not any(is_in(client) for client in both.values())
+    with across_tenants("a test's eye"):
+        events = db.session.scalars(select(AuditEvent).where(AuditEvent.type == "portal.signed_out_everywhere")).all()
+    assert len(events) == len({event.agency_id for event in events}) == 2
+    for event in events:
+        assert event.data == {}
+        assert (event.agency_id == agency.id) == (event.workspace_id == workspace.id)
+
+
+def test_removing_a_member_ends_no_session_at_another_agency(both, workspace, owner):
+    (member,) = members.page(workspace).items
+    members.remove(workspace, member.public_id, by=owner)
+
+    assert {name for name, client in both.items() if is_in(client)} == {"there", "free, there"}
