@@ -152,8 +152,8 @@ def note_sent(asked: Collection[ConnectionRequest], *, by: Staff, at: datetime) 
     found = select(Connection.id, Connection.public_id, Connection.workspace_id).where(Connection.id.in_(mending))
     for row in db.session.execute(found.order_by(Connection.id)):
         about = Subject("connection", row.public_id, row.workspace_id)
-        request = mending[row.id]
-        told = {"request": request.public_id, "recipient": request.recipient}
+        each = mending[row.id]
+        told = {"request": each.public_id, "recipient": each.recipient}
         audit.record("connection.reauthorize_asked", about, by=by, at=at, **told)
 
 
