@@ -15,7 +15,7 @@ from app.catalog.schema import App
 from app.egress import EgressFailed, Response
 from app.oauth import paths, scopes
 from app.oauth.client import ways_of
-from app.oauth.faults import Fault, OAuthError, note, of_status, wait
+from app.oauth.faults import Fault, OAuthError, note_answer, of_status, wait
 from app.oauth.token import Token
 from app.vault import Masked
 
@@ -34,6 +34,9 @@ _MISCONFIGURED = frozenset(
         "unauthorized_client",
         "unsupported_grant_type",
     }
+)
+_KINDS = frozenset(
+    {"application/json", "application/x-www-form-urlencoded", "application/xml", "text/html", "text/plain", "text/xml"}
 )
 _PASSING = frozenset({"internal_error", "server_error", "temporarily_unavailable"})
 _LIMITED = frozenset({"rate_limited", "ratelimited", "slow_down", "too_many_requests"})
@@ -120,16 +123,26 @@ def _checked(app: App, ways: TokenAnswer, answer: Response, reading: Reading) ->
     later = wait(answer.headers.get("Retry-After"), reading.at)
     document = parse(answer, ways.format)
     if document is None:
-        said: object = answer.body[:1024].decode("utf-8", "replace")
-        note("oauth.token_garbage", app.key, said, hide=reading.hide, status=answer.status)
+        note_answer("oauth.token_garbage", app.key, _outside(answer), status=answer.status)
         raise TokenError(of_status(answer.status), retry_after=later)
     error = paths.pick(document, ways.error) or document.get("error")
     code = _error_code(error)
     if answer.ok and code in _FINE and paths.holds(ways.ok, document):
         return document
-    said = f"{code}: {document.get('error_description') or error}"
-    note("oauth.token_error", app.key, said, hide=reading.hide, status=answer.status)
+    said = document.get("error_description")
+    said = said if isinstance(said, str) else _outside(answer)
+    note_answer("oauth.token_error", app.key, said, word=code, hide=reading.hide, status=answer.status)
     raise TokenError(_fault(ways, code, answer.status), retry_after=later)
+
+
+def _outside(answer: Response) -> str:
+    """Say what an answer looks like. What is in it may be the new tokens, whatever else is amiss with it."""
+    kind = _kind(answer)
+    return f"{len(answer.body)} bytes of {kind if kind in _KINDS else 'another type'}"
+
+
+def _kind(answer: Response) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def parse(answer: Response, written: Body) -> dict[str, Any] | None:
@@ -137,8 +150,7 @@ def parse(answer: Response, written: Body) -> dict[str, Any] | None:
     try:
         document = answer.json()
     except EgressFailed:
-        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if written is Body.FORM or kind == "application/x-www-form-urlencoded":
+        if written is Body.FORM or _kind(answer) == "application/x-www-form-urlencoded":
             return _form(answer.body)
         return None
     return document if isinstance(document, dict) else None

@@ -20,6 +20,8 @@ from app.vault import Masked
 LONGEST_TEXT = 200
 LONGEST_WAIT = 24 * 3600
 SHORTEST_INSIDE = 8  # characters of a secret that is looked for within base64
+_LONG = re.compile(r"""[^\s"'<>()\[\]{},;]{16,}""")  # what may be a token, of whatever signs and however encoded
+_PLAIN = re.compile(r"[a-z_]{1,40}|[0-9]{1,6}")
 _SILENT = frozenset({"busy", "resolve", "connect", "tls", "timeout", "connection"})
 _log = logging.getLogger(__name__)
 
@@ -88,14 +90,32 @@ def note(event: str, app: str, text: object, *, status: int = 0, hide: tuple[Mas
     _log.warning("%s app=%s status=%d said: %s", event, app, status, printable(text, hide))
 
 
+def note_answer(
+    event: str, app: str, text: object, *, status: int, word: str = "", hide: tuple[Masked | None, ...] = ()
+) -> None:
+    """Log what an answer said that may hold new secrets too: nothing of it that is as long as one.
+
+    `word` is the provider's own code for what went wrong, which is told if it is a plain one.
+    """
+    said = printable(_LONG.sub(str(Masked("")), _hidden(text, hide)))
+    if word:
+        said = f"{word if _PLAIN.fullmatch(word) else 'error'}: {said}"[:LONGEST_TEXT]
+    _log.warning("%s app=%s status=%d said: %s", event, app, status, said)
+
+
 def printable(text: object, hide: tuple[Masked | None, ...] = ()) -> str:
     """Return at most 200 printable characters, with the secrets to `hide` replaced."""
+    said = _hidden(text, hide)
+    return "".join(character if character.isprintable() else " " for character in said)[:LONGEST_TEXT]
+
+
+def _hidden(text: object, hide: tuple[Masked | None, ...]) -> str:
     said = str(text)[:65536]
     for secret in hide:
         if secret:
             forms = sorted(set(_forms(secret.reveal())), key=len, reverse=True)
             said = re.sub("|".join(map(re.escape, forms)), str(secret), said, flags=re.IGNORECASE)
-    return "".join(character if character.isprintable() else " " for character in said)[:LONGEST_TEXT]
+    return said
 
 
 def _forms(secret: str) -> Iterator[str]:

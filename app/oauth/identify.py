@@ -19,7 +19,7 @@ from app.errors import Refused
 from app.oauth import id_tokens, paths
 from app.oauth.client import ClientCredentials, ways_of
 from app.oauth.endpoints import Endpoints, origin
-from app.oauth.faults import Fault, OAuthError, note, of_egress, of_status, wait
+from app.oauth.faults import Fault, OAuthError, note_answer, of_egress, of_status, wait
 from app.oauth.token import Token
 from app.vault import Masked
 
@@ -140,7 +140,7 @@ def call(
     document = answer.json() if answer.ok else None
     if isinstance(document, dict | list) and paths.holds(way.ok, document) and not _has_errors(way, document):
         return document
-    note(
+    note_answer(
         "oauth.identity_refused",
         app.key,
         answer.body[:1024].decode("utf-8", "replace"),

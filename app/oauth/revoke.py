@@ -15,7 +15,7 @@ from app.errors import Refused
 from app.oauth import paths
 from app.oauth.client import ClientCredentials, basic, ways_of
 from app.oauth.endpoints import Endpoints
-from app.oauth.faults import OAuthError, note, of_status, wait
+from app.oauth.faults import OAuthError, note_answer, of_status, wait
 from app.vault import Masked
 
 _GONE = frozenset({"invalid_token", "invalid_grant", "token_revoked", "token_expired", "invalid_refresh_token"})
@@ -64,7 +64,7 @@ def revoke(
     if outcome is RevokeOutcome.FAILED:
         said = answer.body[:1024].decode("utf-8", "replace")
         hide = (access_token, refresh_token, client.client_secret)
-        note("oauth.revoke_failed", app.key, said, hide=hide, status=answer.status)
+        note_answer("oauth.revoke_failed", app.key, said, hide=hide, status=answer.status)
         if later := wait(answer.headers.get("Retry-After"), clock.now()):
             raise RevokeLater(of_status(answer.status), retry_after=later)
     return outcome
