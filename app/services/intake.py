@@ -1,6 +1,6 @@
 """Intake: a link opened without login, and what the browser may reach after it: one bundle, at the epoch of that link."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from app.models import Bundle, ConnectionRequest, FlowSurface, Health, Kind, Not
 from app.oauth import scopes as protocol
 from app.prepared import Row
 from app.services import (
+    addresses,
     audit,
     bundles,
     connection_requests,
@@ -190,11 +191,12 @@ def cards(bundle: Row | Bundle, *, workflow: int | None = None) -> list[Card]:
         found = intake_rows.CARDS_OF_WORKFLOW(workflow=workflow, recipient=bundle.recipient)
     else:
         found = intake_rows.CARDS(bundle=bundle.id, recipient=bundle.recipient)
-    given = _given_by(bundle) if any(row.is_given for row in found) else ()
+    able = [row for row in found if row.is_given]
+    given = _given_by(bundle, able) if able else _Given()
     return [_card(asked, given) for asked in intake_rows.grouped(found, bundle=bundle.id, workflow=workflow)]
 
 
-def _card(asked: Asked, given: Sequence[Row]) -> Card:
+def _card(asked: Asked, given: "_Given") -> Card:
     row, app = asked.row, scopes.app_of(asked.row)
     needed = required(asked)
     held = None if asked.held is None else (asked.held.scopes if asked.held.client else needed)
@@ -211,17 +213,37 @@ def required(asked: Asked) -> tuple[str, ...]:
     return scopes.together(app, needed, by.scopes if by.client else (), row.extra_scopes)
 
 
-def _given_by(bundle: Row | Bundle) -> Sequence[Row]:
-    """What this recipient connected before in this workspace."""
-    return intake_rows.GIVEN(workspace=bundle.workspace_id, recipient=bundle.recipient, bundle=bundle.id).all()
+@dataclass(frozen=True)
+class _Given:
+    """What a recipient connected before in this workspace, and of which of it the account was the one that staff expected."""
+
+    rows: Sequence[Row] = ()
+    expected: frozenset[tuple[int, str]] = frozenset()
+
+    def is_as_expected(self, connection: Row, expected: str) -> bool:
+        """Whether it is known to be of that address or domain: by its sign-in, not by what its owner calls it."""
+        return not expected or (connection.id, expected) in self.expected
 
 
-def _offer(asked: Row | ConnectionRequest, needed: tuple[str, ...], given: Sequence[Row]) -> Row | None:
-    """An account that the recipient connected already and that covers what a request needs; none mends another."""
+def _given_by(bundle: Row | Bundle, wanted: Iterable[Row | ConnectionRequest]) -> _Given:
+    whose = {"workspace": bundle.workspace_id, "recipient": bundle.recipient}
+    rows = intake_rows.GIVEN(**whose, bundle=bundle.id).all()
+    met = intake_rows.EXPECTED(**whose) if rows and any(each.expected_account for each in wanted) else ()
+    ways = {(row.connection_id, way) for row in met for way in _ways(row.expected_account)}
+    return _Given(rows, frozenset(ways))
+
+
+def _ways(expected: str) -> tuple[str, str]:
+    return expected, addresses.domain(expected)
+
+
+def _offer(asked: Row | ConnectionRequest, needed: tuple[str, ...], given: _Given) -> Row | None:
+    """An account that the recipient connected already, that covers what a request needs and is the one that it expects; none mends another."""
     if asked.status not in (Status.PENDING, Status.DECLINED) or asked.kind is Kind.REAUTHORIZE:
         return None
-    app = scopes.app_of(asked)
-    return next((each for each in given if each.app_key == app.key and not scopes.missing(app, needed, each)), None)
+    app, expected = scopes.app_of(asked), asked.expected_account
+    fit = (each for each in given.rows if each.app_key == app.key and given.is_as_expected(each, expected))
+    return next((each for each in fit if not scopes.missing(app, needed, each)), None)
 
 
 def use_offer(bundle: Row | Bundle, request_id: str, connection_id: str) -> None:
@@ -230,8 +252,7 @@ def use_offer(bundle: Row | Bundle, request_id: str, connection_id: str) -> None
     with transaction():
         bundles.touch(bundle.workspace_id, at=at)  # which locks it
         asked = connection_requests.in_bundle(bundle, request_id)
-        given = _given_by(bundle)
-        offer = _offer(asked, scopes.required(asked), given)
+        offer = _offer(asked, scopes.required(asked), _given_by(bundle, [asked]))
         if (
             offer is None
             or offer.public_id != connection_id

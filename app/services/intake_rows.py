@@ -97,6 +97,7 @@ _given = select(_earlier.id).where(
     _earlier.workspace_id == ConnectionRequest.workspace_id,
     _earlier.app_key == ConnectionRequest.app_key,
     _earlier.owner_email == bindparam("recipient"),
+    _earlier.owner_left_at.is_(None),
     _works,
 )
 _requests = (
@@ -197,6 +198,12 @@ IS_SHOWN = (
 CARDS_OF_WORKFLOW = Prepared(_cards.where(ConnectionRequest.workflow_id == bindparam("workflow"), *IS_SHOWN))
 OF_SLOTS_OF_WORKFLOW = Prepared(_of_slots.where(Slot.workflow_id == bindparam("workflow")))
 
+# What a recipient connected before, and that has not passed to others.
+_of_recipient = (
+    Connection.workspace_id == bindparam("workspace"),
+    Connection.owner_email == bindparam("recipient"),
+    Connection.owner_left_at.is_(None),
+)
 GIVEN = Prepared(
     select(
         Connection.id,
@@ -208,8 +215,7 @@ GIVEN = Prepared(
         Connection.oauth_client,
     )
     .where(
-        Connection.workspace_id == bindparam("workspace"),
-        Connection.owner_email == bindparam("recipient"),
+        *_of_recipient,
         Connection.app_key.in_(
             select(ConnectionRequest.app_key).where(ConnectionRequest.bundle_id == bindparam("bundle"))
         ),
@@ -217,6 +223,19 @@ GIVEN = Prepared(
     )
     .order_by(Connection.id.desc())
     .limit(100)
+)
+# As which accounts those came that were expected.
+EXPECTED = Prepared(
+    select(ConnectionRequest.connection_id, ConnectionRequest.expected_account)
+    .join(Connection, Connection.id == ConnectionRequest.connection_id)
+    .where(
+        *_of_recipient,
+        ConnectionRequest.expected_account != "",
+        ConnectionRequest.status == Status.FULFILLED,
+        ConnectionRequest.other_account.is_(False),
+    )
+    .distinct()
+    .limit(1000)
 )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from app.errors import Conflict, NotFound, RateLimited
 from app.extensions import db
 from app.models import AuditEvent, Bundle, Health, IntakeSession, Status
-from app.services import connection_requests, intake, link_tokens, sending
+from app.services import connection_requests, intake, link_tokens, right_account, sending
 from app.tenancy import enter_tenant
 from tests import factories
 from tests.support import browsing, shared_app
@@ -225,6 +225,58 @@ def test_an_account_that_does_not_fit_is_neither_offered_nor_used(agency, worksp
     assert offer_for(again) is None
     with pytest.raises(Conflict):
         intake.use_offer(again.bundle, again.public_id, unfit.public_id)
+    assert rows_of(agency) == before
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_offered"),
+    [
+        ("ann@client.example", "", True),
+        ("ann@client.example", "ann@client.example", True),
+        ("ann@client.example", "client.example", True),
+        ("client.example", "client.example", True),
+        ("client.example", "ann@client.example", False),  # any address of the domain would have done
+        ("client.example", "harbordental.example", False),
+        ("", "client.example", False),  # it may be called whatever its owner likes
+        ("harbordental.example", "harbordental.example", False),  # another one, used all the same
+    ],
+)
+def test_an_account_is_offered_where_another_is_expected_only_if_it_came_as_that(
+    agency, workflow, workspace, owner, stub, first, second, is_offered
+):
+    one, other = expecting(workflow, owner, first), factories.make_workflow(workspace, owner, SLACK, name="Recalls")
+    browser = Browser()
+    browser.open(one.bundle)
+    if browser.finish(browser.start(one)).outcome != "connected":
+        right_account.use(browser.enter(one.bundle), one.public_id, session_hash=browser.id_hash)
+    again = expecting(other, owner, second)
+    before = rows_of(agency)
+
+    assert (offer_for(again) is not None) == is_offered
+    if not is_offered:
+        with pytest.raises(Conflict):
+            intake.use_offer(again.bundle, again.public_id, one.connection.public_id)
+        assert rows_of(agency) == before
+
+
+SLACK = ("slack", "send_channel_message")
+
+
+def expecting(workflow, owner, account):
+    asked = connection_requests.queue(workflow.slots[0], recipient=PRIYA, expected_account=account, by=owner)
+    sending.send(workflow, by=owner)
+    return asked
+
+
+def test_what_passed_to_the_other_members_is_not_offered_to_whom_it_was_taken_from(agency, workspace, sent, again):
+    passed = factories.make_connection(
+        workspace, owner_email=PRIYA, owner_left_at=sent[0].sent_at, scopes=["chat:write", "channels:read"]
+    )
+    before = rows_of(agency)
+
+    assert offer_for(again) is None
+    with pytest.raises(Conflict):
+        intake.use_offer(again.bundle, again.public_id, passed.public_id)
     assert rows_of(agency) == before
 
 
