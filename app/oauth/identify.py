@@ -25,6 +25,7 @@ from app.vault import Masked
 
 LONGEST_LABEL = 200
 LONGEST_ID = 255
+VERIFIED = ("email_verified", "verified_email", "verified")  # beside the address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,14 @@ def _read(way: protocol.Identity, issuer: str, document: Any, values: Mapping[st
     parts = [_part(document, path, known) for path in way.id]
     stable = parts[0] if len(parts) == 1 else ":".join(quote(part, safe="") for part in parts if all(parts))
     label = next((found for path in way.label if (found := _part(document, path, known))), "")
-    return _identity(issuer, stable, label, _part(document, way.email, known), kept)
+    return _identity(issuer, stable, label, _address(document, way.email, known), kept)
+
+
+def _address(document: Any, path: str, values: Mapping[str, str]) -> str:
+    """Whose account it is, by e-mail; none where the provider says that the address is not proven (OpenID Connect Core 5.1)."""
+    place = path.rpartition(".")[0]
+    said = (paths.pick(document, f"{place}.{name}".lstrip(".")) for name in VERIFIED)
+    return "" if any(str(each).lower() == "false" for each in said) else _part(document, path, values)
 
 
 def _identity(issuer: str, stable: str, label: str, email: str, kept: Mapping[str, str]) -> Identity:

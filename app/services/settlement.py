@@ -5,6 +5,7 @@ from datetime import datetime
 from app import clock
 from app.catalog.schema import App
 from app.database import transaction
+from app.errors import Refused
 from app.extensions import db
 from app.models import Flow, FlowStatus, Kind, Notice, Status
 from app.oauth import scopes as protocol
@@ -98,11 +99,21 @@ def _is_other(asked: Row, identity: Identity | None) -> bool:
 
 
 def is_other_account(expected: str, identity: Identity) -> bool:
-    """Whether an account is not the address, or not of the domain, that staff expected; one that shows neither is not judged."""
-    shown = next((text.lower() for text in (identity.email, identity.label) if "@" in text), "")
-    if not expected or not shown:
+    """Whether an account is not known to be of the address, or of the domain, that staff expected.
+
+    What it calls itself says nothing: only the address that its provider gives for it counts.
+    """
+    if not expected:
         return False
-    return shown != expected if "@" in expected else addresses.domain(shown) != expected
+    address = _address_of(identity)
+    return expected not in (address, addresses.domain(address))
+
+
+def _address_of(identity: Identity) -> str:
+    try:
+        return addresses.normalise(identity.email)
+    except Refused:  # none, or what is no address
+        return ""
 
 
 # ── Renewals: a flow of the owner's own, for no request ──────────────────────

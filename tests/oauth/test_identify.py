@@ -38,6 +38,22 @@ def test_identify_asks_the_app_with_its_own_authorization(provider):
     assert (calls[0].headers["X-Version"], calls[0].headers["X-Client"]) == ("3", "client-1")
 
 
+@pytest.mark.parametrize("name", ["email_verified", "verified_email", "verified"])
+@pytest.mark.parametrize(
+    ("said", "is_told"), [(True, True), ("true", True), (None, True), (False, False), ("false", False)]
+)
+@pytest.mark.parametrize("place", ["", "user"])
+def test_identify_gives_no_address_that_the_provider_calls_unproven(provider, name, said, is_told, place):
+    person = {"id": "7", "email": "jo@client.test", name: said}
+    echo(provider, "/me", {"id": "7", place: person} if place else person)
+    path = f"{place}.email".lstrip(".")
+    way = Identity(url=provider.url_for("/me"), id=("id",), label=(path,), email=path)
+
+    who = identified(an_app(provider, identity=way))
+
+    assert (who.label, who.email) == ("jo@client.test", "jo@client.test" if is_told else "")
+
+
 def test_identify_posts_graphql(provider):
     calls = echo(provider, "/graphql", {"data": {"viewer": {"id": "u1", "name": "Jo"}}})
     way = Identity(

@@ -66,9 +66,13 @@ class Browser:
 
 @dataclass
 class StubbedProvider:
-    """What every exchange gives from now on: whose account it is, which scopes (None: all that were asked), or an error."""
+    """What every exchange gives from now on: whose account it is, which scopes (None: all that were asked), or an error.
+
+    The account is called by its address, and the provider vouches for that unless `email` says otherwise.
+    """
 
     account: str = "ann@client.example"
+    email: str | None = None
     scopes: tuple[str, ...] | None = None
     error: Exception | None = None
     exchanges: int = 0
@@ -85,7 +89,8 @@ class StubbedProvider:
         )
 
     def identify(self, *_: object, **__: object) -> Identity:
-        return Identity(issuer="https://provider.example", id=f"id of {self.account}", label=self.account)
+        email = self.account if self.email is None else self.email
+        return Identity(issuer="https://provider.example", id=f"id of {self.account}", label=self.account, email=email)
 
 
 @pytest.fixture
