@@ -2,10 +2,11 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from flask import Flask
 from sqlalchemy import JSON, DateTime, String, event
@@ -18,6 +19,7 @@ from sqlalchemy.types import TypeDecorator
 
 from app import clock
 from app.extensions import Base, db
+from app.turnstile import Turnstile
 
 if TYPE_CHECKING:
     Model = Base
@@ -25,8 +27,14 @@ else:
     Model = db.Model
 
 LOOK_AT_CLOCK, AT_MOST_OFF = 30.0, 1.0  # seconds: how often, and how long it may take to be told the time
+WRITES_WAIT = (
+    20.0  # seconds: how long a writer on SQLite waits for others of its process, then for those of other processes
+)
 CHANGED_OUTSIDE = "Rows were changed or locked outside a transaction."
 PUBLIC_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: people read these aloud
+_turnstiles: WeakKeyDictionary[Dialect, Turnstile] = (
+    WeakKeyDictionary()
+)  # of engines on SQLite, whose pools come and go
 _LETTERS = (PUBLIC_ID_ALPHABET * 8).encode()  # what each of the 256 bytes stands for, all as likely
 
 
@@ -78,19 +86,29 @@ def transaction() -> Iterator[Session]:
         raise RuntimeError(CHANGED_OUTSIDE)
     if session.in_transaction():
         session.rollback()
-    session.info["in_transaction"] = True
-    try:
-        session.info["connection"] = session.connection(execution_options={"gatehouse_write": True})
-        yield session
-        # point: transaction.ending
-        session.commit()
-        # point: transaction.committed
-    except BaseException:
-        session.rollback()
-        raise
-    finally:
-        session.info.pop("in_transaction", None)
-        session.info.pop("connection", None)
+    with _turn(session.get_bind().dialect):
+        session.info["in_transaction"] = True
+        try:
+            session.info["connection"] = session.connection(execution_options={"gatehouse_write": True})
+            yield session
+            # point: transaction.ending
+            session.commit()
+            # point: transaction.committed
+        except BaseException:
+            session.rollback()
+            raise
+        finally:
+            session.info.pop("in_transaction", None)
+            session.info.pop("connection", None)
+
+
+def _turn(dialect: Dialect) -> AbstractContextManager[None]:
+    """One's turn to write, where one writer at a time is all that the database takes.
+
+    SQLite lets writers look again and again until one happens to find it free: of many, some never do.
+    """
+    turnstile = _turnstiles.get(dialect)
+    return turnstile.turn(patience=WRITES_WAIT) if turnstile else nullcontext()
 
 
 def lock(row: Base, *names: str) -> None:
@@ -119,6 +137,7 @@ def in_transaction() -> bool:
 
 def prepare_sqlite(engine: Engine) -> None:
     """Have every connection of an engine wait for locks, keep a log, and overwrite what is deleted."""
+    _turnstiles[engine.dialect] = Turnstile()
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: object) -> None:
@@ -127,7 +146,7 @@ def prepare_sqlite(engine: Engine) -> None:
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
-            "busy_timeout=20000",
+            f"busy_timeout={WRITES_WAIT * 1000:.0f}",
             "secure_delete=ON",
         ):
             connection.execute(f"PRAGMA {pragma}")

@@ -12,7 +12,19 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # Each layer sees those above it in this list and its own; `app/__init__` sees everything, and nobody but the outermost sees it.
 LAYERS = (
-    {"clock", "errors", "config", "i18n", "extensions", "tenancy", "database", "egress", "vault", "logging"},
+    {
+        "clock",
+        "errors",
+        "config",
+        "i18n",
+        "extensions",
+        "tenancy",
+        "database",
+        "turnstile",
+        "egress",
+        "vault",
+        "logging",
+    },
     {"prepared"},
     {"models", "catalog", "oauth"},
     {"runtime"},
