@@ -18,9 +18,9 @@ def portal_url(agency_slug: str) -> str:
     return absolute(f"/portal/login/{agency_slug}")
 
 
-def button_url(button: str) -> str:
-    """The address of the button in the e-mail that somebody signs in with."""
-    return absolute(f"/portal/enter/{button}")
+def button_url(button: str, to: str | None) -> str:
+    """The address of the button in the e-mail that somebody signs in with; `to` is the key of the page that they came for."""
+    return absolute(f"/portal/enter/{button}" + (f"?to={to}" if to else ""))
 
 
 def panel_url() -> str:

@@ -95,7 +95,7 @@ def _code(due: Due, told: Code) -> Words:
         code=told.digits,
         code_hint=_("Or press the button, in the same browser:"),
         button=_("Sign in"),
-        url=links.button_url(told.button),
+        url=links.button_url(told.button, told.to),
         after=[
             _("Both work once, until %(until)s.", until=absolute(told.until)),
             _("Nobody at %(agency)s will ever ask you for this code.", agency=agency),

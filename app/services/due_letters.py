@@ -29,11 +29,12 @@ from app.tenancy import across_tenants, acting_for
 
 @dataclass(frozen=True)
 class Code:
-    """A sign-in to the portal: what to type, and what the button's address ends in."""
+    """A sign-in to the portal: what to type, what the button's address ends in, and the key of the page that it leads to."""
 
     digits: str = field(repr=False)
     button: str = field(repr=False)
     until: datetime
+    to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _code(item: Claimed, at: datetime) -> Due | None:
         )
     if place is None:
         return None
-    told = Code(portal_codes.code_of(row), portal_codes.button_of(row), row.expires_at)
+    told = Code(portal_codes.code_of(row), portal_codes.button_of(row), row.expires_at, item.payload.get("to"))
     return Due(item.kind, item.agency_id, row.email, _sender(place), told)
 
 

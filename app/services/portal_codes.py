@@ -63,10 +63,10 @@ def _draw(email: str) -> tuple[bytes, str]:
             return nonce, button
 
 
-def ask(email: str, *, agency_id: int | None, browser_hash: bytes, at: datetime) -> None:
+def ask(email: str, *, agency_id: int | None, browser_hash: bytes, at: datetime, to: str | None = None) -> None:
     """Have a code mailed to an address, in place of what this browser was sent before; Refused for what is no address.
 
-    RateLimited by visitor, and by address: what strangers ask for shuts nobody out who signed in from here lately.
+    `to` is the key of the page that the mailed button leads to, one of ours or none. RateLimited by visitor, and by address: what strangers ask for shuts nobody out who signed in from here lately.
     """
     address = addresses.normalise(email)
     _spend(address, at)
@@ -88,7 +88,7 @@ def ask(email: str, *, agency_id: int | None, browser_hash: bytes, at: datetime)
         # The outbox is kept by agency; where none was named, the first one keeps it.
         keeper = agency_id or session.scalars(select(Agency.id).order_by(Agency.id).limit(1)).one()
         with acting_for(keeper):
-            letters.put(letters.CODE, asked["public_id"], agency_id=keeper, at=at, code=asked["public_id"])
+            letters.put(letters.CODE, asked["public_id"], agency_id=keeper, at=at, code=asked["public_id"], to=to)
 
 
 def _spend(address: str, at: datetime) -> None:

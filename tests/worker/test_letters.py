@@ -1,5 +1,8 @@
 """Letters beside the one that asks for apps: who gets which, when none goes any more, and that each goes as carefully."""
 
+import re
+from urllib.parse import urlsplit
+
 import pytest
 from sqlalchemy import select, update
 
@@ -10,6 +13,7 @@ from app.models import Agency, AuditEvent, Connection, Health, OutboxItem, Porta
 from app.services import letters, members, portal_codes, rotation
 from app.tenancy import across_tenants
 from tests import factories
+from tests.web.portal.conftest import Client
 
 DANA, NOBODY = "dana.reyes@harbordental.example", "nobody@elsewhere.example"
 pytestmark = pytest.mark.both_databases
@@ -56,6 +60,33 @@ def test_a_member_is_mailed_the_code_and_the_button(agency, member, clock, work,
     for body in (mail.text, mail.html):
         assert portal_codes.code_of(asked) in body
         assert f"http://localhost/portal/enter/{portal_codes.button_of(asked)}" in body
+
+
+def test_the_button_leads_to_the_page_that_was_asked_for(app, agency, member, clock, work, smtp):
+    """From the door on, in the browser that asked."""
+    dana = Client(app, app.test_client())
+    door = dana.get(f"/portal/connections/workflows/{'a' * 20}").headers["Location"]
+    dana.get(door)
+    dana.post(door, email=DANA)
+    assert work() == {"done": 1}
+    (mail,) = smtp.inbox.all()
+    (url,) = re.findall(r"^http://localhost(/portal/enter/\S+)$", mail.text, re.MULTILINE)
+
+    assert url in mail.html
+    assert urlsplit(url).query == f"to=show_workflow.{'a' * 20}"
+    (form,) = re.findall(r'<form[^>]*action="(/portal/enter/[^"]*)"', dana.get(url).text)
+    assert dana.post(form).headers["Location"] == f"/portal/connections/workflows/{'a' * 20}"
+
+
+@pytest.mark.parametrize("to", ["https://evil.example", "show_home", "show_workflow.A", ""])
+def test_the_button_carries_no_key_that_is_none(app, agency, member, clock, work, smtp, to):
+    dana = Client(app, app.test_client())
+    dana.get("/portal/login")
+    dana.post(f"/portal/login?to={to}", email=DANA)
+    assert work() == {"done": 1}
+    (mail,) = smtp.inbox.all()
+
+    assert "to=" not in mail.text
 
 
 def test_an_owner_of_a_connection_is_mailed_too(agency, connection, clock, work, smtp):

@@ -31,14 +31,16 @@ def sign_in(agency_slug: str | None) -> ResponseReturnValue:
 @bp.post("/login/<agency_slug>")
 def ask_for_code(agency_slug: str | None) -> ResponseReturnValue:
     agency, browser, form = _agency(agency_slug), current_session(), AddressForm()
+    agency_id, to = agency.id if agency else None, request.args.get("to")
+    named = to if destinations.url_of(to) else None  # goes into the mail
     asked = form.does(
         lambda: portal_codes.ask(
-            form.email.data, agency_id=agency.id if agency else None, browser_hash=browser.id_hash, at=clock.now()
+            form.email.data, agency_id=agency_id, browser_hash=browser.id_hash, at=clock.now(), to=named
         )
     )
     if not asked:
         return _ask(form, agency_slug)
-    return redirect(url_for(".show_code", to=request.args.get("to")), 303)
+    return redirect(url_for(".show_code", to=to), 303)
 
 
 @bp.get("/code")
@@ -62,7 +64,7 @@ def show_button(button: str) -> ResponseReturnValue:
     browser, at = current_session(), clock.now()
     if browser.is_new or not portal_codes.is_for(browser.id_hash, button, at=at):
         return _not_here(200)
-    return render_template("portal/sign_in/button.html", button=button)
+    return render_template("portal/sign_in/button.html", button=button, to=request.args.get("to"))
 
 
 @bp.post("/enter/<button>")
