@@ -1,6 +1,8 @@
-"""Signing in to the portal tells nobody whose address is known: not by words, not by headers, not by limits, not by statements."""
+"""Signing in to the portal tells nobody whose address is known: not by words, headers, limits or statements, nor by time."""
 
 import secrets
+import statistics
+import time
 
 import pytest
 from sqlalchemy import select
@@ -128,15 +130,113 @@ def test_row_39_the_rows_of_a_request_are_the_same(scenery, clock):
     assert rows[0][3] == letters.CODE
 
 
+def pressed(scenery, email):
+    """What pressing somebody's button elsewhere answers and asks the database; for none, one that never was."""
+    address = "nothing"
+    if email:
+        post(scenery, scenery.nobody(), DOORS[0], email=email)
+        with scenery.app.app_context():
+            address = button_of(email)
+    browser, path = scenery.nobody(), f"/portal/enter/{address}"
+    shown = browser.get(path)
+    data = {"csrf_token": scenery.csrf(browser, path)}
+    with scenery.app.app_context(), counted() as seen:
+        answer = browser.post(path, data=data)
+    said = [told(scenery, browser, each, "a@b.example", address) for each in (shown, answer)]
+    return said, [verb(each) for each in seen]
+
+
+def test_row_39_a_button_pressed_elsewhere_is_answered_as_one_that_never_was(scenery, clock):
+    pressed(scenery, "")  # which finds out what holds for all
+    never, *others = (pressed(scenery, email) for email in ("", *EVERYBODY))
+
+    assert never == others[0] == others[1] == others[2]
+    assert [status for status, *_ in never[0]] == [200, 422]
+
+
+BOUND = 0.09  # of the median
+SERIES = 8  # noise passes, a real difference shows in every one
+
+
+def medians(scenery, clock, chance, *, rounds, steps=("ask", "try")):
+    """What asking for a code, and typing a wrong one, takes in the middle for each address, in milliseconds of this thread's work."""
+    took = {(email, step): [] for email in EVERYBODY for step in steps}
+    for _ in range(1 + rounds):
+        clock.forward(hours=2)  # an address is mailed so often a day
+        for email in chance.sample(EVERYBODY, len(EVERYBODY)):
+            browser = scenery.nobody()
+            took[email, "ask"].append(timed(scenery, browser, DOORS[0], 303, email=email))
+            if "try" not in steps:
+                continue
+            with scenery.app.app_context():
+                wrong = f"{(int(code_of(email)) + 1) % 10**6:06}"
+            took[email, "try"].append(timed(scenery, browser, "/portal/code", 422, code=wrong))
+    return {kind: statistics.median(values[1:]) * 1000 for kind, values in took.items()}
+
+
+def timed(scenery, browser, path, status, **fields):
+    place = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+    data = {"csrf_token": scenery.csrf(browser, path), **fields}
+    begun = time.thread_time()
+    answer = browser.post(path, data=data, environ_base={"REMOTE_ADDR": place}, buffered=False)
+    took = time.thread_time() - begun
+    assert answer.status_code == status
+    answer.close()  # what is written now is after the answer
+    return took
+
+
+def apart(found, step):
+    """By which part of the slowest the medians of a step differ."""
+    values = [value for (_email, each), value in found.items() if each == step]
+    return (max(values) - min(values)) / max(values)
+
+
+@pytest.mark.alone
+def test_row_39_the_portal_takes_as_long_whoever_is_known(scenery, clock, proof):
+    rounds, seen = proof.size(check=15, prove=150), []
+    for _ in range(SERIES):
+        seen.append(medians(scenery, clock, proof.random, rounds=rounds))
+        if all(apart(seen[-1], step) <= BOUND for step in ("ask", "try")):
+            break
+
+    for step in ("ask", "try"):
+        assert apart(seen[-1], step) <= BOUND, seen
+    proof.title = "Portal: how long it takes to ask for a code, and to be refused one"
+    proof.figure("tries timed of each kind", rounds)
+    for (email, step), median in seen[-1].items():
+        proof.figure(
+            f"median, {step}, {('a member', 'an owner', 'nobody')[EVERYBODY.index(email)]}", f"{median:.2f} ms"
+        )
+
+
+@pytest.mark.alone
+def test_row_39_turning_unknown_addresses_away_at_the_door_would_take_less(scenery, clock, proof, monkeypatch):
+    ask = portal_codes.ask
+    monkeypatch.setattr(
+        portal_codes,
+        "ask",
+        lambda email, **how: portal_codes._spend(email, how["at"]) if email == NOBODY else ask(email, **how),
+    )
+
+    found = medians(scenery, clock, proof.random, rounds=proof.size(check=15, prove=150), steps=("ask",))
+
+    assert apart(found, "ask") > BOUND, found
+    assert min(EVERYBODY, key=lambda email: found[email, "ask"]) == NOBODY
+
+
+def careless(monkeypatch):
+    """Have no letter written for an unknown address."""
+    ask, put = portal_codes.ask, letters.put
+
+    def asking(email, **how):
+        monkeypatch.setattr(letters, "put", (lambda *_given, **_ids: False) if email == NOBODY else put)
+        return ask(email, **how)
+
+    monkeypatch.setattr(portal_codes, "ask", asking)
+
+
 def test_row_39_a_short_cut_for_unknown_addresses_would_be_noticed(scenery, clock, monkeypatch):
-    real = portal_codes.ask
-
-    def careless(email, **how):
-        if email == NOBODY:
-            monkeypatch.setattr(letters, "put", lambda *_given, **_ids: False)
-        return real(email, **how)
-
-    monkeypatch.setattr(portal_codes, "ask", careless)
+    careless(monkeypatch)
 
     with pytest.raises(AssertionError):
         test_row_39_every_request_for_a_code_asks_the_database_as_much(scenery, clock)
