@@ -1,5 +1,7 @@
 """The portal, end to end: a member signs in, connects what is asked of them, looks after it, and takes it back."""
 
+import json
+
 import pytest
 from playwright.sync_api import expect
 
@@ -76,6 +78,7 @@ def test_a_member_connects_and_looks_after_their_accounts(installation: Installa
             expect(told.filter(has_text=act).first).to_be_visible()
 
 
+@pytest.mark.both_databases
 def test_somebody_who_was_asked_by_link_finds_their_own_connections_and_nothing_else(
     installation: Installation, browser, database_kind
 ):
@@ -105,15 +108,27 @@ def test_somebody_who_was_asked_by_link_finds_their_own_connections_and_nothing_
         expect(dana.page.locator("main")).not_to_contain_text("Ledgerly")
 
 
-def test_members_of_another_workspace_see_none_of_it(installation: Installation, browser, database_kind):
+@pytest.mark.both_databases
+def test_members_of_another_workspace_and_of_another_agency_see_none_of_it(
+    installation: Installation, browser, database_kind
+):
     ann = installation.provider.people["ann"]
     inbox = installation.smtp.inbox
-    tess = "tess@bluefin-logistics.example"
-    with visitor(browser) as office, visitor(browser) as home, visitor(browser) as elsewhere:
+    tess, otto, olu = "tess@bluefin-logistics.example", "otto@kestrelcoffee.example", "olu@southgate.example"
+    southgate = json.loads(
+        installation.flask(
+            *("agency", "create", "--name", "Southgate Works", "--owner-email", olu), given="a long walk by the sea\n"
+        )
+    )["agency"]["slug"]
+    with visitor(browser) as office, visitor(browser) as southgate_office, visitor(browser) as home:
         panel = Panel(office.new_page(), installation.url)
         ask(panel, DANA)
         panel.make_workspace("Bluefin Logistics")
         panel.add_member("Tess", tess)
+        others = Panel(southgate_office.new_page(), installation.url)
+        others.sign_in(olu, "a long walk by the sea")
+        others.make_workspace("Kestrel Coffee")
+        others.add_member("Otto", otto)
         dana = Portal(home.new_page(), installation.url, inbox)
         dana.sign_in(DANA)
         dana.open_workflow(WORKFLOW)
@@ -121,13 +136,15 @@ def test_members_of_another_workspace_see_none_of_it(installation: Installation,
         dana.connect("Northdesk", ann.email)
         dana.sees(1, 2)
 
-        other = Portal(elsewhere.new_page(), installation.url, inbox)
-        other.sign_in(tess)
-        expect(other.page.get_by_text("No connections yet")).to_be_visible()
-        expect(other.page.get_by_text("No outstanding connection requests")).to_be_visible()
-        expect(other.page.get_by_text("Nothing has happened yet")).to_be_visible()
-        other.page.goto(page.partition("#")[0])
-        expect(other.page.get_by_role("heading", name="There is nothing here")).to_be_visible()
+        for email, door in ((tess, "/portal/connections"), (otto, f"/portal/login/{southgate}")):
+            with visitor(browser) as elsewhere:
+                other = Portal(elsewhere.new_page(), installation.url, inbox)
+                other.sign_in(email, at=door)
+                expect(other.page.get_by_text("No connections yet")).to_be_visible()
+                expect(other.page.get_by_text("No outstanding connection requests")).to_be_visible()
+                expect(other.page.get_by_text("Nothing has happened yet")).to_be_visible()
+                other.page.goto(page.partition("#")[0])
+                expect(other.page.get_by_role("heading", name="There is nothing here")).to_be_visible()
 
 
 def test_it_all_goes_without_javascript(installation: Installation, browser, database_kind):
