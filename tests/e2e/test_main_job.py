@@ -87,12 +87,16 @@ def whole_way(installation: Installation, browser: Browser, **options) -> None:
         panel.queue("Ledgerly", DANA, channel=PORTAL)
         panel.send()
 
-        installation.smtp.inbox.wait_for(2, quiet=1)
-        to_priya, to_dana = (installation.smtp.inbox.to(address)[0] for address in (PRIYA, DANA))
+        sent = installation.smtp.inbox.wait_for(3, quiet=1)
+        invitation, to_dana, to_priya = sorted(
+            sent, key=lambda each: (each.rcpt_tos, each.message["Subject"][0] == "A")
+        )
+        assert (invitation.rcpt_tos, to_dana.rcpt_tos, to_priya.rcpt_tos) == ((DANA,), (DANA,), (PRIYA,))
+        assert "invites you" in invitation.message["Subject"]
         assert str(to_priya.message["Subject"]) == (
             "Action required: Northwind Studio needs you to connect Northdesk, Postwave and 1 more app"
         )
-        assert f"{installation.url}/portal/connections" in to_dana.text
+        assert f"{installation.url}/portal/" in to_dana.text
         assert "/l/" not in to_dana.text
 
         client = Client(home.new_page())

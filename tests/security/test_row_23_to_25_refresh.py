@@ -40,6 +40,7 @@ def test_row_23_twenty_who_ask_at_once_cost_one_refresh(app, agency, visitor, as
         payload = (agency.id, connection.id, 30.0)
         tokens = crowd(app.config["GATEHOUSE"], use, payload, processes=PROCESSES, threads=THREADS)
 
+        assert len(set(tokens)) == 1, set(tokens)
         (token,) = set(tokens)
         assert provider.count()["token.refresh_token"] == 1
         assert provider.call_api(token)[0] == 200

@@ -114,7 +114,7 @@ def test_what_goes_wrong_with_one_does_so_with_no_other(
     app, send_many, work, item, smtp, config, monkeypatch, at, do, state, error
 ):
     transports.install(app, SmtpTransport(config.smtp, name="gate.example", patience=2, limit=3))
-    monkeypatch.setattr(mail, "_hurry", lambda _kind: smtp.fault(at, do, times=1))
+    monkeypatch.setattr(mail, "_hurry", lambda: smtp.fault(at, do, times=1))
     bundles = send_many()
 
     assert work() == {"done": MANY - 1, state.value: 1}
@@ -126,7 +126,7 @@ def test_what_goes_wrong_with_one_does_so_with_no_other(
 
 
 def test_what_may_have_gone_is_the_same_to_the_byte_when_it_goes_again(send_many, work, smtp, clock, monkeypatch):
-    monkeypatch.setattr(mail, "_hurry", lambda _kind: smtp.fault("BODY", "drop", times=1, keeps=True))
+    monkeypatch.setattr(mail, "_hurry", lambda: smtp.fault("BODY", "drop", times=1, keeps=True))
     send_many()
     assert work() == {"done": MANY - 1, "retry": 1}
     clock.forward(minutes=5)
@@ -143,7 +143,7 @@ def test_what_may_have_gone_is_the_same_to_the_byte_when_it_goes_again(send_many
 def test_a_server_that_grants_no_more_than_one_connection_gets_all_over_that(
     send_many, work, item, smtp, monkeypatch, at
 ):
-    monkeypatch.setattr(mail, "_hurry", lambda _kind: smtp.fault(at, "421 4.7.0 Too many connections from you"))
+    monkeypatch.setattr(mail, "_hurry", lambda: smtp.fault(at, "421 4.7.0 Too many connections from you"))
     bundles = send_many()
 
     assert work() == {"done": MANY}
@@ -153,7 +153,7 @@ def test_a_server_that_grants_no_more_than_one_connection_gets_all_over_that(
 
 
 def test_a_server_that_goes_away_meanwhile_fails_the_rest(send_many, work, item, smtp, monkeypatch):
-    def leave(_kind):
+    def leave():
         smtp.hang_up()
         smtp.fault("CONNECT", "421 4.3.2 Not now")
 
@@ -214,7 +214,7 @@ def test_who_holds_what_several_need_and_wants_what_they_hold_gets_it(send_many,
     with ThreadPoolExecutor(1) as pool:
         futures = []
 
-        def hold(_kind):
+        def hold():
             futures.append(pool.submit(change_both))
             assert holds.wait(10)
 

@@ -61,7 +61,7 @@ def _claims(patch: Patch, _: Life) -> None:
     """A mail in one worker's hands is taken by the next all the same, and settled whoever holds it."""
     open_ = (*claims.WAITING, *claims.IN_HAND)
 
-    def due(kinds, _at) -> ColumnElement[bool]:
+    def due(kinds, _at, **_) -> ColumnElement[bool]:
         return and_(OutboxItem.kind.in_(kinds), OutboxItem.state.in_(open_), OutboxItem.error.is_(None))
 
     def settle(item: claims.Claimed, **values: object) -> None:
