@@ -1,6 +1,7 @@
 """What was done, said once: in the page being made, in a fragment's headers, or on the page after a redirect."""
 
 from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, request
 from itsdangerous import BadData, URLSafeTimedSerializer
@@ -52,8 +53,9 @@ def _carried() -> list[Toast]:
     return carried
 
 
-def _serializer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(derived_key(current_app, "toast"), salt=surface_of(request.path).value)
+def _serializer(path: str) -> URLSafeTimedSerializer:
+    """For what is said at the surface that an address belongs to, and at no other."""
+    return URLSafeTimedSerializer(derived_key(current_app, "toast"), salt=surface_of(path).value)
 
 
 def _read() -> list[Toast]:
@@ -61,7 +63,7 @@ def _read() -> list[Toast]:
     if not value:
         return []
     try:
-        return [Toast(*fields) for fields in _serializer().loads(value, max_age=SECONDS)]
+        return [Toast(*fields) for fields in _serializer(request.path).loads(value, max_age=SECONDS)]
     except (BadData, TypeError):
         return []
 
@@ -81,14 +83,20 @@ def _send(response: Response) -> Response:
 
 def _carry(response: Response) -> Response:
     if _fresh():
-        value = _sealed(take_toasts()[-MOST:])
+        value = _sealed(take_toasts()[-MOST:], _leads_to(response))
         set_cookie(response, COOKIE, value, max_age=SECONDS)
     return response
 
 
-def _sealed(waiting: list[Toast]) -> str:
-    value = str(_serializer().dumps([list(asdict(each).values()) for each in waiting]))
-    return value if len(value) <= ROOM else _sealed(waiting[1:])
+def _leads_to(response: Response) -> str:
+    """The path of the page that comes next: a callback's is of another surface than its own."""
+    url = urlsplit(response.headers.get("HX-Redirect") or response.location or "")
+    return url.path if url.path and url.netloc in ("", request.host) else request.path
+
+
+def _sealed(waiting: list[Toast], path: str) -> str:
+    value = str(_serializer(path).dumps([list(asdict(each).values()) for each in waiting]))
+    return value if len(value) <= ROOM else _sealed(waiting[1:], path)
 
 
 def toast_region() -> str:

@@ -33,7 +33,7 @@ class Client:
     def decide(self, email: str, *, grant: Collection[str] | None = None, answer: str = "Allow") -> None:
         """Sign in at the provider if it asks, and answer its consent screen."""
         allow = self.page.get_by_role("button", name="Allow")
-        account = self.page.get_by_role("button", name=email)
+        account = self.page.get_by_role("button", name=email, exact=True)
         expect(allow.or_(account).first).to_be_visible()
         if account.is_visible():
             account.click()

@@ -170,6 +170,37 @@ def test_it_all_goes_without_javascript(installation: Installation, browser, dat
         expect(dana.row("Northdesk")).to_contain_text("Revoked. Workflows that depend on it are paused")
 
 
+@pytest.mark.parametrize("script", [True, False])
+def test_reconnecting_says_what_came_of_it_where_one_sees_it(
+    installation: Installation, browser, database_kind, script
+):
+    ann, ben = (installation.provider.people[name].email for name in ("ann", "ben"))
+    with visitor(browser) as office, visitor(browser, **({} if script else WITHOUT_JAVASCRIPT)) as home:
+        ask(Panel(office.new_page(), installation.url), DANA)
+        dana = Portal(home.new_page(), installation.url, installation.smtp.inbox)
+        dana.page.set_viewport_size({"width": 390, "height": 500})
+        dana.sign_in(DANA)
+        dana.open_workflow(WORKFLOW)
+        dana.connect("Northdesk", ann)
+        dana.sees(1, 2)
+        dana.show_connections()
+
+        for email, answer, said in (
+            (ann, "Deny", "Access was not approved at Northdesk."),
+            (ben, "Allow", "with another account than this connection has."),
+            (ann, "Allow", "Northdesk is connected again"),
+        ):
+            home.clear_cookies(name="provider_session")
+            dana.press_on("Reconnect", "Northdesk")
+            dana.decide(email, answer=answer)
+            expect(dana.page.get_by_text(said)).to_be_in_viewport()
+
+        dana.rename("Northdesk", "Front desk tickets")
+        expect(dana.page.get_by_text("Renamed to Front desk tickets")).to_be_in_viewport()
+        dana.revoke("Northdesk")
+        expect(dana.page.get_by_text("Front desk tickets is revoked")).to_be_in_viewport()
+
+
 def test_the_keyboard_alone_will_do_and_what_is_pressed_stays_in_place(
     installation: Installation, browser, database_kind
 ):

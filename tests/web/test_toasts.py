@@ -73,6 +73,34 @@ def test_toast_of_one_surface_is_not_said_at_another(web, visitor):
         assert web.jinja_env.globals["take_toasts"]() == []
 
 
+def test_toast_is_said_at_the_surface_that_the_answer_leads_to():
+    app = tiny_app(extend=lambda app: app.add_url_rule("/oauth/callback/shared", "callback", callback))
+    client = browser(app)
+
+    client.get("/oauth/callback/shared")
+
+    value = client.get_cookie("gh_toast").value
+    for path, titles in (("/connect/x", []), ("/panel/x", []), ("/portal/x", ["Slack is connected again"])):
+        with app.test_request_context(path, headers={"Cookie": f"gh_toast={value}"}):
+            assert [each.title for each in app.jinja_env.globals["take_toasts"]()] == titles
+
+
+def callback():
+    from flask import redirect
+
+    from app.web.toasts import toast
+
+    toast("Slack is connected again")
+    return redirect("/portal/connections")
+
+
+def test_notes_keep_the_title_and_the_text_apart(visitor):
+    note = BeautifulSoup(visitor.get("/panel/toast").text, "html.parser").select_one(".gh-note")
+
+    assert note.strong.text == "Sent requests to client"
+    assert note.p.text.strip().startswith("2 recipients")
+
+
 def test_toast_that_was_altered_or_is_old_is_dropped(web, visitor):
     say_and_redirect(visitor)
     value = visitor.get_cookie("gh_toast").value

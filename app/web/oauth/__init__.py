@@ -41,12 +41,13 @@ def callback(client_key: str) -> ResponseReturnValue:
 
 
 def _address(landing: Landing) -> str:
-    card = f"app-{landing.request_id}"
+    """At the card, which says what came of it; what no card says stands on top of the page."""
+    card = None if landing.is_withdrawn else f"app-{landing.request_id}"
     if landing.surface is FlowSurface.INTAKE:
         return url_for("client.show_bundle", bundle_id=landing.bundle_id, _anchor=card)
     if landing.workflow_id:
         return url_for("portal.show_workflow", workflow_id=landing.workflow_id, _anchor=card)
-    return url_for("portal.show_connections", _anchor=f"connection-{landing.connection_id}")
+    return url_for("portal.show_connections")
 
 
 def _renewed(landing: Landing) -> tuple[str, str]:

@@ -67,14 +67,14 @@ def rename_connection(connection_id: str) -> ResponseReturnValue:
     if not form.does(lambda: connections.rename(held.connection, form.name.data, by=visiting())):
         return render_template("portal/connections/rename.html", held=held, form=form), form.status
     toast(_("Renamed to %(name)s", name=held.connection.name))
-    return back_to_row(held)
+    return back()
 
 
 @bp.get("/connections/<connection_id>/revoke")
 def confirm_revocation(connection_id: str) -> ResponseReturnValue:
     held = portal_connections.get(g.visitor, connection_id)
     if held.is_revoked:
-        return back_to_row(held)
+        return back()
     asks_provider = revocations.standing_of(held.connection) is Revocation.PENDING
     return render_template("portal/connections/revoke.html", held=held, asks_provider=asks_provider)
 
@@ -83,21 +83,25 @@ def confirm_revocation(connection_id: str) -> ResponseReturnValue:
 def revoke_connection(connection_id: str) -> ResponseReturnValue:
     held = portal_connections.get(g.visitor, connection_id)
     revocations.revoke(held.connection, by=visiting())
-    said = revocations.words(held.connection)
-    toast(_("%(name)s is revoked", name=held.connection.name), said.text if said else "")
-    return back_to_row(held)
+    toast(_("%(name)s is revoked", name=held.connection.name), _said_of_revoking(held))
+    return back()
 
 
 def visiting() -> Actor:
     return Actor.client(g.visitor.email)
 
 
-def back_to_row(held: Held) -> ResponseReturnValue:
-    """To the list as it is now, at the connection's row."""
-    if is_htmx():
-        return redirect(url_for(".show_list", **_place("after", "before")), 303)
-    row = f"connection-{held.connection.public_id}"
-    return redirect(url_for(".show_connections", **_place("after", "before"), _anchor=row), 303)
+def _said_of_revoking(held: Held) -> str:
+    """What came of it, unless that is yet to be seen: the row tells it as soon as it is, and a note never changes."""
+    if held.connection.revocation is Revocation.PENDING:
+        return _("It is not used any more. Its row says what comes of it at %(app)s.", app=held.app.name)
+    said = revocations.words(held.connection)
+    return said.text if said else ""
+
+
+def back() -> ResponseReturnValue:
+    """To the list as it is now; on a page of its own at the top, where it says what was done."""
+    return redirect(url_for(".show_list" if is_htmx() else ".show_connections", **_place("after", "before")), 303)
 
 
 def _place(*names: str) -> dict[str, Any]:

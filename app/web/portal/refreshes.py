@@ -7,7 +7,7 @@ from app.errors import Conflict, ProviderFailed, Refused
 from app.i18n import _
 from app.services import credentials, portal_connections
 from app.web.portal import bp
-from app.web.portal.connections import back_to_row, visiting
+from app.web.portal.connections import back, visiting
 from app.web.toasts import toast
 
 
@@ -19,4 +19,4 @@ def refresh_connection(connection_id: str) -> ResponseReturnValue:
         toast(_("%(name)s is refreshed", name=name), credentials.refresh_now(held.connection, by=visiting()))
     except (Conflict, ProviderFailed, Refused) as error:
         toast(_("%(name)s was not refreshed", name=name), str(error), kind="error")
-    return back_to_row(held)
+    return back()

@@ -11,7 +11,7 @@ from app.database import transaction
 from app.errors import Conflict
 from app.extensions import db
 from app.models import AuditEvent, Connection, Flow, FlowSurface, Health, Revocation, Status
-from app.services import audit, connection_requests, credentials, mending_requests, sending
+from app.services import audit, connection_requests, credentials, mending_requests, revocations, sending
 from app.services.audit import Actor
 from tests import factories
 from tests.support.shared_app import foreign_workspace
@@ -310,17 +310,28 @@ def test_revoking_asks_first_and_names_the_workflows_that_pause(dana, slack, wor
 def test_revoke_ends_all_use_and_says_what_became_of_it(dana, slack):
     dana.get(f"{PAGE}/{slack.public_id}/revoke")
 
-    answer = dana.post(f"{PAGE}/{slack.public_id}/revoke")
+    answer = dana.ask("POST", f"{PAGE}/{slack.public_id}/revoke", data={"csrf_token": dana.token()})
 
-    assert answer.status_code == 303
+    assert (answer.status_code, answer.headers["Location"]) == (303, PAGE)  # where no anchor scrolls past the note
     db.session.refresh(slack)
     assert slack.health is Health.REVOKED
     html = dana.get(PAGE)
-    assert "Front desk is revoked We stopped using it" in words(html)
+    assert "Front desk is revoked We stopped using it and deleted it here; Slack did not confirm" in words(html)
     assert "Revoked. Workflows that depend on it are paused until you reconnect." in row(html, slack)
     assert "Front desk revoked by you" in words(html)
     (event,) = db.session.scalars(select(AuditEvent).where(AuditEvent.type == "connection.revoked"))
     assert (event.actor_kind, event.actor) == ("client", DANA)
+
+
+def test_what_a_provider_has_yet_to_confirm_is_said_by_the_row_alone_which_follows_it(dana, slack, monkeypatch):
+    monkeypatch.setattr(revocations, "standing_of", lambda _connection: Revocation.PENDING)
+    dana.get(f"{PAGE}/{slack.public_id}/revoke")
+
+    dana.ask("POST", f"{PAGE}/{slack.public_id}/revoke", data={"csrf_token": dana.token()})
+
+    html = dana.get(PAGE)
+    assert "Front desk is revoked It is not used any more. Its row says what comes of it at Slack." in words(html)
+    assert words(html).count("has yet to confirm") == 1
 
 
 def test_a_form_to_revoke_that_comes_too_late_leads_back(dana, slack):
