@@ -20,7 +20,8 @@
   document.addEventListener("htmx:afterSettle", () => {
     if (document.activeElement !== document.body) return;
     const places = around.map((id) => document.getElementById(id)).filter(Boolean);
-    const control = places.map((one) => (one.matches(FOCUSABLE) ? one : one.querySelector(FOCUSABLE))).find(Boolean);
+    const next = (one) => (one.matches(FOCUSABLE) ? one : one.querySelector("[data-outcome]") ?? one.querySelector(FOCUSABLE));
+    const control = places.map(next).find(Boolean);
     control?.focus({ preventScroll: true });
   });
 })();

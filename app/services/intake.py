@@ -92,6 +92,11 @@ class Card:
         return self.asked.status in (Status.PENDING, Status.DECLINED)
 
     @property
+    def is_declined(self) -> bool:
+        """Whether the client said no, and has not tried since."""
+        return self.asked.status is Status.DECLINED and self.asked.notice is None
+
+    @property
     def may_hand_over(self) -> bool:
         """Whether the client may name a colleague for it: once, as long as the agency wants it; what is theirs they mend."""
         is_first = self.asked.handed_over_at is None

@@ -130,6 +130,7 @@ ONE = Prepared(_requests.where(_is_in_bundle, ConnectionRequest.public_id == bin
 _cards = (
     _requests.add_columns(
         ConnectionRequest.note,
+        ConnectionRequest.declined_reason,
         ConnectionRequest.granted_scopes,
         ConnectionRequest.handed_over_from,
         ConnectionRequest.handed_over_at,

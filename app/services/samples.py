@@ -31,6 +31,7 @@ class Asked:
     workflow: str = WORKFLOW
     number: int = 0
     notice: Notice | None = None
+    declined_reason: str = ""
     expected_account: str | None = None
     granted_scopes: tuple[str, ...] | None = None
     typed_fields: Mapping[str, str] = field(default_factory=dict)

@@ -66,9 +66,11 @@ class CardPage:
             **more,
         }
 
-    def back(self) -> ResponseReturnValue:
-        """Show it as it is now."""
-        return redirect(url_for(self.show_part if is_htmx() else self.show, **_where()), 303)
+    def back(self, request_id: str | None = None) -> ResponseReturnValue:
+        """Show it as it is now; where the page is loaded anew, at the card that says what came of it."""
+        if is_htmx():
+            return redirect(url_for(self.show_part, **_where()), 303)
+        return redirect(url_for(self.show, **_where(), _anchor=request_id and f"app-{request_id}"), 303)
 
     def with_error(self, request_id: str, error: Refused | ProviderFailed | Conflict) -> Response:
         """The same page with the error on its card, and all that was typed still there."""
@@ -163,9 +165,9 @@ def _view(act: Callable[[str], Response | None], page: CardPage) -> Callable[...
         if not g.intake.is_open:
             return page.back()
         try:
-            return act(request_id) or page.back()
+            return act(request_id) or page.back(None if act is hand_over else request_id)
         except Conflict as error:
-            return page.with_error(request_id, error) if act in SAYS_CONFLICT else page.back()
+            return page.with_error(request_id, error) if act in SAYS_CONFLICT else page.back(request_id)
         except (Refused, ProviderFailed) as error:
             return page.with_error(request_id, error)
 

@@ -333,4 +333,7 @@ def test_a_client_declines_by_keyboard_alone(house, home, asked):
     page.keyboard.press("Enter")
 
     expect(card).to_contain_text("Declined")
+    expect(page.locator(":focus")).to_have_text(
+        re.compile("You declined HubSpot.*“Our IT company runs it.”", re.DOTALL)
+    )
     expect(card.get_by_role("button", name="Connect HubSpot")).to_be_visible()

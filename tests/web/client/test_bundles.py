@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from bs4 import BeautifulSoup
 from sqlalchemy import select
 
 from app.extensions import db
@@ -112,6 +113,50 @@ def test_declined_then_connected_after_all(visitor, asked, person):
 
     visitor.approve(visitor.start(page, asked[0]), person)
     assert fresh(asked[0]).status is Status.FULFILLED
+
+
+def test_declining_says_what_was_declined_with_the_reason_and_keeps_the_card(visitor, agency, asked):
+    page = visitor.open(asked[0])
+    visitor.get(page)
+    decline = f"{page}/requests/{asked[0].public_id}/decline"
+
+    answer = visitor.ask("POST", decline, data={"csrf_token": visitor.token(), "reason": "IT <runs> it."})
+
+    assert answer.headers["Location"] == f"{page}#app-{asked[0].public_id}"
+    html = visitor.get(page)
+    assert f"You declined Northdesk, and {agency.name} has been told." in html
+    assert "“IT &lt;runs&gt; it.”" in html
+    assert f"{agency.name} needs you to connect 2 apps" in html
+    part = visitor.ask("GET", f"{page}/apps", headers={"HX-Request": "true"}).text
+    assert "0 of 2 connected. You declined Northdesk</span>" in part
+
+
+def test_once_all_is_declined_the_page_does_not_ask_for_it_any_more(visitor, agency, asked):
+    page = visitor.open(asked[0])
+    visitor.get(page)
+    for each in asked:
+        visitor.post(f"{page}/requests/{each.public_id}/decline")
+
+    html = visitor.get(page)
+
+    assert "<h1>You declined Northdesk and Postwave</h1>" in html
+    assert f"{agency.name} has been told and sends no reminders." in html
+    assert "needs you to connect" not in html
+    assert "Connect Northdesk" in html
+
+
+def test_who_declined_and_then_tried_sees_what_came_of_that(visitor, asked, person):
+    page = visitor.open(asked[0])
+    visitor.get(page)
+    visitor.post(f"{page}/requests/{asked[0].public_id}/decline")
+
+    visitor.approve(visitor.start(page, asked[0]), person, deny=True)
+
+    card = BeautifulSoup(visitor.get(page), "html.parser").find(id=f"app-{asked[0].public_id}").get_text(" ")
+    assert "Access was not approved at Northdesk" in card
+    assert "Awaiting authorisation" in card
+    assert "eclined" not in card
+    assert fresh(asked[0]).status is Status.DECLINED
 
 
 def test_a_reason_that_is_too_long_keeps_what_was_typed(visitor, asked):

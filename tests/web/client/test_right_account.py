@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from bs4 import BeautifulSoup
 from sqlalchemy import select
 
 from app import clock as app_clock
@@ -74,10 +75,35 @@ def test_another_account_waits_sealed_for_the_clients_word(visitor, agency, aske
     assert (flow.status, flow.outcome) == (FlowStatus.HELD, Notice.OTHER_ACCOUNT)
     assert flow.grant is not None
     html = visitor.get(page)
-    assert f"You connected ann@client.example. {agency.name} expected {expected}." in html
+    assert f"You connected ann@client.example. {agency.name} expected {expected}." in html.replace("<wbr>", "")
     assert "Use this account anyway" in html
     assert "Choose another account" in html
     assert "0 of 2 connected" in html
+
+
+def test_the_expected_account_is_said_before_one_signs_in(visitor, agency, northdesk):
+    html = visitor.get(visitor.open(northdesk)).replace("<wbr>", "")
+
+    assert html.count(f"{agency.name} expects ben@client.example.") == 1
+
+
+def test_both_ways_on_stand_together_beneath_the_note_the_expected_one_first(visitor, other):
+    ways = BeautifulSoup(visitor.get(other), "html.parser").select_one(".gh-note.is-wait + .gh-ways")
+
+    first, second = ways.select("button")
+    assert first.text.startswith("Choose another account")
+    assert "btn-primary" in first["class"]
+    assert second.text.startswith("Use this account anyway")
+
+
+def test_another_account_of_the_same_name_is_called_that(visitor, northdesk, other):
+    with transaction():
+        northdesk.expected_account = "Ann@client.example"
+
+    said = visitor.get(other).replace("<wbr>", "")
+
+    assert "You connected another account of the same name, ann@client.example." in said
+    assert "expected Ann@client.example" not in said
 
 
 def test_use_this_account_anyway_connects_it_and_staff_see_a_flag(visitor, northdesk, other, provider):
