@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, select, union_all
+from sqlalchemy import ColumnElement, Select, select, union_all
 
 from app.extensions import db
-from app.i18n import _
-from app.models import AuditEvent, Connection, Revocation, Workflow
-from app.services import causes, paging, portal_connections, scopes
+from app.i18n import _, list_of, ngettext
+from app.models import AuditEvent, FlowSurface, Revocation
+from app.services import activity_facts, causes, paging, portal_connections, scopes
+from app.services.activity_facts import Facts
 from app.services.paging import Page
 from app.services.portal_visitors import Visitor
 
@@ -20,9 +22,10 @@ CHUNK = 50  # connections whose events are looked for at a time
 
 @dataclass(frozen=True)
 class Event:
-    """Something that was done with a connection: its name, what, and by whom or why."""
+    """Something that was done with a connection: its app and name, what, and by whom or why."""
 
     at: datetime
+    app: str
     name: str
     act: str
     how: str
@@ -46,15 +49,15 @@ def page(
         rows.reverse()
     if not rows:
         return Page([])
-    names = _workflows(rows)
-    events = [_event(_Told(row, known[row.subject], visitor, names)) for row in rows]
+    facts = activity_facts.of(rows, known)
+    events = [_event(_Told(row, known[row.subject], visitor, facts)) for row in rows]
     has_newer = more if backwards else cursor is not None
     has_older = True if backwards else more
     return Page(events, rows[0].public_id if has_newer else None, rows[-1].public_id if has_older else None)
 
 
-def _subjects(visitor: Visitor) -> Select[str, str, str]:
-    return select(Connection.public_id, Connection.name, Connection.app_key).where(*portal_connections.of(visitor))
+def _subjects(visitor: Visitor) -> Select[*tuple[Any, ...]]:
+    return select(*activity_facts.SUBJECT).where(*portal_connections.of(visitor))
 
 
 def _cursor(public_id: str | None, known: Mapping[str, object]) -> int | None:
@@ -102,9 +105,9 @@ class _Told:
     """What the trail says of an event, and what is known around it."""
 
     row: AuditEvent
-    connection: Row[str, str, str]
+    connection: activity_facts.Subject
     visitor: Visitor
-    workflows: Mapping[str, str]
+    facts: Facts
 
     @property
     def app(self) -> str:
@@ -127,22 +130,18 @@ class _Told:
         return value if isinstance(value, str) else ""
 
 
-def _workflows(rows: Sequence[AuditEvent]) -> Mapping[str, str]:
-    """The names of the workflows that are told of, by their ids."""
-    ids = {row.data["workflow"] for row in rows if isinstance(row.data.get("workflow"), str)}
-    if not ids:
-        return {}
-    found = db.session.execute(select(Workflow.public_id, Workflow.name).where(Workflow.public_id.in_(ids)))
-    return {row.public_id: row.name for row in found}
-
-
 def _event(told: _Told) -> Event:
     act, how = ACTS[told.row.type](told)
-    return Event(told.row.at, told.connection.name, act, how)
+    return Event(told.row.at, told.app, told.connection.name, act, how)
+
+
+def _connected(told: _Told) -> str:
+    is_portal = told.text("surface") == FlowSurface.PORTAL
+    return ", ".join(filter(None, (told.by, _("from the portal") if is_portal else "")))
 
 
 def _used(told: _Told) -> tuple[str, str]:
-    name = told.workflows.get(told.text("workflow"))
+    name = told.facts.workflows.get(told.text("workflow"))
     workflow = _("by the workflow %(name)s", name=name) if name else ""
     return _("used"), ", ".join(filter(None, (workflow, told.by)))
 
@@ -152,7 +151,11 @@ def _refreshed(told: _Told) -> tuple[str, str]:
 
 
 def _failed(told: _Told) -> tuple[str, str]:
-    return _("failed"), causes.words(told.text("cause") or None, told.app)
+    why, paused = causes.words(told.text("cause") or None, told.app), told.facts.paused.get(told.row.id)
+    if not paused:
+        return _("failed"), why
+    names = list_of(paused)
+    return _("failed"), f"{why} {ngettext('%(names)s is paused.', '%(names)s are paused.', len(paused), names=names)}"
 
 
 def _not_refreshed(told: _Told) -> tuple[str, str]:
@@ -170,30 +173,38 @@ def _asked_to_mend(told: _Told) -> tuple[str, str]:
     return _("asked to be reconnected"), ", ".join(filter(None, (told.by, of)))
 
 
-def _discarded(told: _Told) -> tuple[str, str]:
-    if told.text("outcome") == Revocation.CONFIRMED:
-        return _("revoked at %(app)s", app=told.app), _("and deleted here")
-    because = {
-        Revocation.UNSUPPORTED.value: _("%(app)s offers no revocation", app=told.app),
+def _revoked(told: _Told) -> tuple[str, str]:
+    outcomes = {
+        Revocation.PENDING.value: _("%(app)s has yet to confirm it.", app=told.app),
+        Revocation.CONFIRMED.value: _("Revoked at %(app)s, and deleted here.", app=told.app),
+        Revocation.UNSUPPORTED.value: _("Deleted here; %(app)s offers no revocation.", app=told.app),
+        Revocation.UNCONFIRMED.value: _("Deleted here; %(app)s did not confirm that it is revoked there.", app=told.app),
         Revocation.KEPT_FOR_SIBLING.value: _(
-            "%(app)s was not asked to revoke it, since that would end another connection of the same account",
+            "Deleted here; %(app)s was not asked to revoke it, since that would end another connection of the same account.",
             app=told.app,
         ),
     }
-    unconfirmed = _("%(app)s did not confirm that it is revoked there", app=told.app)
-    return _("deleted here"), because.get(told.text("outcome"), unconfirmed)
+    said = outcomes.get(told.facts.outcomes.get(told.row.id, ""), "")
+    return _("revoked"), ". ".join(filter(None, (told.by, said)))
+
+
+def _passed_on(told: _Told) -> tuple[str, str]:
+    owner = told.text("owner")
+    why = _("you were removed") if owner == told.visitor.email else _("%(who)s was removed", who=owner)
+    return _("passed to the members of %(workspace)s", workspace=told.visitor.workspace), why
 
 
 ACTS: dict[str, Callable[[_Told], tuple[str, str]]] = {
-    "connection.created": lambda told: (_("connected"), told.by),
-    "connection.updated": lambda told: (_("connected again"), told.by),
+    "connection.created": lambda told: (_("connected"), _connected(told)),
+    "connection.updated": lambda told: (_("connected again"), _connected(told)),
     "connection.used": _used,
     "connection.refreshed": _refreshed,
     "connection.refresh_failed": _not_refreshed,
     "connection.broken": _failed,
     "connection.reauthorize_asked": _asked_to_mend,
     "connection.mended": lambda told: (_("works again"), told.by),
-    "connection.revoked": lambda told: (_("revoked"), told.by),
-    "connection.discarded": _discarded,
+    "connection.revoked": _revoked,
+    "connection.owner_left": _passed_on,
+    "connection.owner_returned": lambda told: (_("passed back to %(who)s", who=told.text("owner")), ""),
     "connection.renamed": _renamed,
 }

@@ -179,7 +179,7 @@ def _brought(flow: Row | Flow, app: App, grant: Grant, *, refreshable: bool, at:
 
 def _record(act: str, kept: Connection | Kept, flow: Row | Flow, scopes: Sequence[str], *, at: datetime) -> None:
     subject = audit.Subject("connection", kept.public_id, flow.workspace_id)
-    told = {"app": flow.app_key, "account": kept.account, "scopes": list(scopes)}
+    told = {"app": flow.app_key, "account": kept.account, "scopes": list(scopes), "surface": flow.surface}
     audit.record(act, subject, by=Actor.client(flow.recipient), at=at, **told)
 
 

@@ -1,5 +1,6 @@
 """What a client does: open the mail's link, press a button, decide at the provider, come back."""
 
+import re
 from collections.abc import Collection
 
 from playwright.sync_api import Locator, Page, expect
@@ -33,7 +34,7 @@ class Client:
     def decide(self, email: str, *, grant: Collection[str] | None = None, answer: str = "Allow") -> None:
         """Sign in at the provider if it asks, and answer its consent screen."""
         allow = self.page.get_by_role("button", name="Allow")
-        account = self.page.get_by_role("button", name=email, exact=True)
+        account = self.page.get_by_role("button", name=re.compile(re.escape(email) + r"\)?$"))
         expect(allow.or_(account).first).to_be_visible()
         if account.is_visible():
             account.click()

@@ -27,8 +27,7 @@ class NameForm(RuledForm):
 
 @bp.get("/connections")
 def show_connections() -> ResponseReturnValue:
-    few = activity.page(g.visitor, size=activity.FEW)
-    return render_template("portal/connections/index.html", **_outstanding(), **_listed(), activity=few)
+    return render_template("portal/connections/index.html", **_outstanding(), **_listed(), **_latest())
 
 
 @bp.get("/connections/outstanding")
@@ -38,7 +37,7 @@ def show_outstanding() -> ResponseReturnValue:
 
 @bp.get("/connections/list")
 def show_list() -> ResponseReturnValue:
-    return fragment("portal/connections/_list.html", **_listed())
+    return fragment("portal/connections/_list.html", **_listed(), **_latest(), is_fragment=True)
 
 
 @bp.get("/connections/activity")
@@ -112,6 +111,10 @@ def _place(*names: str) -> dict[str, Any]:
 def _outstanding() -> dict[str, Any]:
     place = {name: request.args.get(f"asked-{name}") for name in ("after", "before")}
     return {"inbox": portal_requests.inbox(g.visitor, at=clock.now(), **place), "inbox_place": place}
+
+
+def _latest() -> dict[str, Any]:
+    return {"activity": activity.page(g.visitor, size=activity.FEW)}
 
 
 def _listed() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from app.database import transaction
 from app.errors import Conflict
 from app.extensions import db
 from app.models import AuditEvent, Connection, Flow, FlowSurface, Health, Revocation, Status
-from app.services import audit, connection_requests, credentials, mending_requests, revocations, sending
+from app.services import audit, connection_requests, credentials, members, mending_requests, revocations, sending
 from app.services.audit import Actor
 from tests import factories
 from tests.support.shared_app import foreign_workspace
@@ -440,6 +440,70 @@ def test_the_activity_says_of_whom_a_reconnection_was_asked_where_that_is_anothe
     note(slack, "connection.reauthorize_asked", Actor("staff", owner.email), **told)
 
     assert f"asked to be reconnected by Northwind Studio, of {TOM}" in words(dana.get(f"{PAGE}/activity"))
+
+
+def test_the_activity_tells_of_a_revocation_and_what_came_of_it_in_one_line(dana, slack, monkeypatch):
+    monkeypatch.setattr(revocations, "standing_of", lambda _connection: Revocation.CONFIRMED)
+    revocations.revoke(slack, by=Actor.client(DANA))
+    with transaction():
+        audit.record("connection.discarded", slack, by=audit.SYSTEM, at=clock.now(), outcome="confirmed")
+
+    assert "Slack · Front desk revoked by you. Revoked at Slack, and deleted here." in words(dana.get(PAGE))
+    assert words(dana.get(PAGE)).count("Slack · Front desk") == 1
+
+    change(slack, health=Health.ACTIVE, revoked_at=None, revocation=None)  # connected again since
+    assert "Slack · Front desk revoked by you. Revoked at Slack, and deleted here." in words(dana.get(PAGE))
+
+
+def test_the_activity_says_which_workflows_a_failure_pauses_as_long_as_it_does(dana, slack, workspace, owner):
+    with transaction():
+        for name, version in (("New patient intake", 1), ("Recall reminders", 1), ("Draft", 0)):
+            workflow = factories.make_workflow(workspace, owner, STEPS[0], name=name)
+            workflow.version, workflow.slots[0].connection_id = version, slack.id
+        slack.health, slack.broken_at = Health.ERROR, clock.now()
+        audit.record("connection.broken", slack, by=audit.SYSTEM, at=slack.broken_at, cause="grant_ended")
+
+    failed = "failed Access was removed or ran out in Slack."
+    assert f"{failed} New patient intake and Recall reminders are paused." in words(dana.get(f"{PAGE}/activity"))
+
+    change(slack, health=Health.ACTIVE, broken_at=None)
+    said = words(dana.get(f"{PAGE}/activity"))
+    assert failed in said
+    assert "are paused" not in said
+
+
+def test_the_activity_says_from_where_it_was_connected(dana, slack):
+    with transaction():
+        for surface in ("intake", "portal"):
+            audit.record("connection.updated", slack, by=Actor.client(DANA), at=clock.now(), surface=surface)
+
+    said = words(dana.get(f"{PAGE}/activity"))
+
+    assert "connected again by you, from the portal" in said
+    assert said.count("from the portal") == 1
+
+
+def test_the_activity_tells_members_that_a_removed_ones_connection_is_theirs_now(app, dana, workspace, owner):
+    tom = factories.make_member(workspace, TOM)
+    factories.make_connection(workspace, "hubspot", owner_email=TOM, name="Tom's own")
+
+    members.remove(owner.agency, tom.public_id, by=owner)
+
+    said = "HubSpot · Tom's own passed to the members of Harbor Dental"
+    assert f"{said} {TOM} was removed" in words(dana.get(f"{PAGE}/activity")).replace("&#39;", "'")
+
+
+def test_the_activity_follows_what_is_done_in_the_list(dana, slack):
+    dana.get(PAGE)
+    change(slack, name="Front desk of Harbor Dental")
+    with transaction():
+        audit.record("connection.refreshed", slack, by=Actor.client(DANA), at=clock.now())
+
+    part = dana.ask("GET", f"{PAGE}/list", headers={"HX-Request": "true"}).text
+
+    assert re.search(r'<section class="gh-section" id="recent-activity"[^>]* hx-swap-oob="true">', part)
+    assert "Slack · Front desk of Harbor Dental refreshed by you" in words(part)
+    assert "hx-swap-oob" not in dana.get(PAGE)
 
 
 def test_the_activity_of_others_connections_does_not_show(app, dana, slack, workspace):
