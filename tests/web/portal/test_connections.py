@@ -456,15 +456,16 @@ def test_the_activity_tells_of_a_revocation_and_what_came_of_it_in_one_line(dana
 
 
 def test_the_activity_says_which_workflows_a_failure_pauses_as_long_as_it_does(dana, slack, workspace, owner):
+    live = [factories.make_workflow(workspace, owner, STEPS[0], name=name) for name in ("Intake", "Recall reminders")]
+    draft = factories.make_workflow(workspace, owner, STEPS[0], name="Draft")
     with transaction():
-        for name, version in (("New patient intake", 1), ("Recall reminders", 1), ("Draft", 0)):
-            workflow = factories.make_workflow(workspace, owner, STEPS[0], name=name)
-            workflow.version, workflow.slots[0].connection_id = version, slack.id
+        for each in (*live, draft):
+            each.version, each.slots[0].connection_id = int(each is not draft), slack.id
         slack.health, slack.broken_at = Health.ERROR, clock.now()
         audit.record("connection.broken", slack, by=audit.SYSTEM, at=slack.broken_at, cause="grant_ended")
 
     failed = "failed Access was removed or ran out in Slack."
-    assert f"{failed} New patient intake and Recall reminders are paused." in words(dana.get(f"{PAGE}/activity"))
+    assert f"{failed} Intake and Recall reminders are paused." in words(dana.get(f"{PAGE}/activity"))
 
     change(slack, health=Health.ACTIVE, broken_at=None)
     said = words(dana.get(f"{PAGE}/activity"))

@@ -44,7 +44,7 @@ def page(workflow) -> str:
 
 def words(html: str) -> str:
     """What a page says, without tags."""
-    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    return " ".join(re.sub(r"<[^>]+>", " ", html.replace("<wbr>", "")).split())
 
 
 def expire(asked) -> None:
