@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, bindparam, or_, select, update
+from sqlalchemy import Boolean, ColumnElement, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
@@ -273,19 +273,24 @@ def mended(connection: Connection | Kept, *, besides: int | None = None, by: Act
 
     Within a transaction that holds the workspace's lock.
     """
-    asking = db.session.scalars(
-        select(ConnectionRequest).where(
-            ConnectionRequest.connection_id == connection.id,
-            ConnectionRequest.kind == Kind.REAUTHORIZE,
-            ConnectionRequest.id != (besides or 0),
-            ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING, Status.DECLINED]),
-        )
-    ).all()
-    for asked in asking:
+    for asked in mending(ConnectionRequest.connection_id == connection.id, ConnectionRequest.id != (besides or 0)):
         if asked.status is Status.QUEUED:
             withdraw(asked, by=by, at=at)
         else:
             fulfil(asked, connection, generation=asked.generation, at=at, by=by)
+
+
+def mending(*which: ColumnElement[bool]) -> Sequence[ConnectionRequest]:
+    """Those of these requests that ask, or may still be answered, to mend a connection."""
+    return db.session.scalars(
+        select(ConnectionRequest)
+        .where(
+            ConnectionRequest.kind == Kind.REAUTHORIZE,
+            ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING, Status.DECLINED]),
+            *which,
+        )
+        .order_by(ConnectionRequest.id)
+    ).all()
 
 
 def revoke_for(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:

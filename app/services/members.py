@@ -12,8 +12,8 @@ from app.database import lock, transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.i18n import _
-from app.models import Connection, Member, Staff, Workspace
-from app.services import addresses, audit, counters, letters, paging, portal_sessions
+from app.models import Connection, ConnectionRequest, Member, Staff, Workspace
+from app.services import addresses, audit, bundles, connection_requests, counters, letters, paging, portal_sessions
 from app.services.letters import Invited
 from app.services.paging import Page
 
@@ -77,6 +77,14 @@ def is_member(workspace_id: int | None, email: str) -> bool:
     return db.session.scalar(found) is not None
 
 
+def among(workspace_id: int | None, emails: Collection[str]) -> set[str]:
+    """Those of these addresses that are of the workspace's present members; one query."""
+    found = select(Member.email).where(
+        Member.workspace_id == workspace_id, Member.email.in_(emails), Member.removed_at.is_(None)
+    )
+    return set(db.session.scalars(found)) if emails else set()
+
+
 def add(workspace: Workspace, *, name: str, email: str, by: Staff) -> Member:
     """Give a person of the client a portal login and invite them to it; what they are sent from now on leads there.
 
@@ -85,6 +93,7 @@ def add(workspace: Workspace, *, name: str, email: str, by: Staff) -> Member:
     at, name, email = clock.now(), addresses.clean_name(name), addresses.normalise(email)
     try:
         with transaction() as session:
+            bundles.turn(workspace.id)
             if workspace.archived_at:
                 raise Conflict(_("This workspace is archived."))
             member = Member(
@@ -93,7 +102,9 @@ def add(workspace: Workspace, *, name: str, email: str, by: Staff) -> Member:
             session.add(member)
             session.flush()
             audit.record("member.added", member, by=by, at=at, email=email)
-            _pass(member, "connection.owner_returned", left_at=None, by=by, at=at)
+            returned = _pass(member, "connection.owner_returned", left_at=None, by=by, at=at)
+            not_theirs = ConnectionRequest.recipient != email
+            _withdraw(ConnectionRequest.connection_id.in_(returned), not_theirs, by=by, at=at)
             letters.invite(member, at=at)
     except IntegrityError:
         raise Refused(_("This address is a member already."), field="email") from None
@@ -139,10 +150,11 @@ def removal_of(member: Member) -> Removal:
 def remove(workspace: Workspace, public_id: str, *, by: Staff) -> int:
     """End a member's portal access at once; what they are asked for goes by link from now on.
 
-    Their connections pass to the present members: says how many.
+    Their connections pass to the present members: says how many. They are no longer asked to mend any.
     """
     at = clock.now()
     with transaction() as session:
+        bundles.turn(workspace.id)
         member = get(workspace, public_id)
         removed = session.execute(
             update(Member).where(Member.id == member.id, Member.removed_at.is_(None)).values(removed_at=at)
@@ -152,18 +164,28 @@ def remove(workspace: Workspace, public_id: str, *, by: Staff) -> int:
         # point: member.removed
         ended = portal_sessions.end_at(session, member.email, workspace.id)
         passed = _pass(member, "connection.owner_left", left_at=at, by=by, at=at)
-        audit.record("member.removed", member, by=by, at=at, email=member.email, sessions=ended, connections=passed)
-    return passed
+        told = {"email": member.email, "sessions": ended, "connections": len(passed)}
+        audit.record("member.removed", member, by=by, at=at, **told)
+        # point: connections.passed
+        asked_of = (ConnectionRequest.workspace_id == workspace.id, ConnectionRequest.recipient == member.email)
+        _withdraw(*asked_of, by=by, at=at)
+    return len(passed)
 
 
-def _pass(member: Member, act: str, *, left_at: datetime | None, by: Staff, at: datetime) -> int:
-    """Pass a member's connections to the others, or back to them; says how many."""
+def _withdraw(*which: ColumnElement[bool], by: Staff, at: datetime) -> None:
+    """Ask nobody any more to mend what is not theirs now; staff can ask whoever has it."""
+    for asked in connection_requests.mending(*which):
+        connection_requests.withdraw(asked, by=by, at=at)
+
+
+def _pass(member: Member, act: str, *, left_at: datetime | None, by: Staff, at: datetime) -> list[int]:
+    """Pass a member's connections to the others, or back to them; says which."""
     before = Connection.owner_left_at.is_not(None) if left_at is None else Connection.owner_left_at.is_(None)
     passed = db.session.execute(
         update(Connection)
         .where(*_theirs(member), before)
         .values(owner_left_at=left_at)
-        .returning(Connection.public_id)
+        .returning(Connection.id, Connection.public_id)
         .execution_options(synchronize_session=False)
     ).all()
     with audit.together():
@@ -171,7 +193,7 @@ def _pass(member: Member, act: str, *, left_at: datetime | None, by: Staff, at: 
             about = audit.Subject("connection", row.public_id, member.workspace_id)
             audit.record(act, about, by=by, at=at, owner=member.email)
     db.session.expire_all() if passed else None
-    return len(passed)
+    return [row.id for row in passed]
 
 
 def _theirs(member: Member) -> tuple[ColumnElement[bool], ...]:

@@ -1,6 +1,6 @@
 """Requests of the kind `reauthorize`: a client's connection is mended by its owner, whom staff ask to approve it anew."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, or_, select
@@ -100,6 +100,27 @@ def check_may_mend(connection: Connection | None, address: str) -> None:
     if not members.is_member(connection.workspace_id, address):
         text = _("%(owner)s was removed, so a member has to reconnect it. Choose one.", owner=connection.owner_email)
         raise Refused(text, field="recipient")
+
+
+def misdirected(asked: Iterable[ConnectionRequest]) -> list[ConnectionRequest]:
+    """Those of one workspace's requests that ask somebody to mend what is not theirs, or no longer; one query however many."""
+    found = [(each, each.connection) for each in asked if each.kind is Kind.REAUTHORIZE]
+    left = {each.recipient for each, held in found if held and held.owner_left_at is not None}
+    present = members.among(found[0][0].workspace_id, left) if left else set()
+    return [
+        each
+        for each, held in found
+        if held is None or each.recipient not in (present if held.owner_left_at else {held.owner_email})
+    ]
+
+
+def why_misdirected(asked: ConnectionRequest) -> str:
+    """Why its recipient is not asked, and who could be."""
+    held, app = asked.connection, scopes.app_of(asked).name
+    if held is None or held.owner_left_at is None:
+        owner = held.owner_email if held else None
+        return _("%(app)s is not theirs to reconnect. Ask %(owner)s.", app=app, owner=owner or _("its owner"))
+    return _("%(app)s is no longer theirs to reconnect. Ask a member of the workspace instead.", app=app)
 
 
 def who_may(connection: Connection) -> Sequence[Member]:

@@ -16,11 +16,9 @@ from app.models import (
     Connection,
     ConnectionRequest,
     Health,
-    Kind,
     Revocation,
     Slot,
     Staff,
-    Status,
     Workflow,
 )
 from app.services import audit, bundles, confirmations, connection_requests, connections, outbox, scopes, secrets
@@ -123,12 +121,7 @@ def standing_of(connection: Connection) -> Revocation:
 
 def _withdraw(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
     """Ask nobody any more to mend it."""
-    asking = select(ConnectionRequest).where(
-        ConnectionRequest.connection_id == connection.id,
-        ConnectionRequest.kind == Kind.REAUTHORIZE,
-        ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING, Status.DECLINED]),
-    )
-    for asked in db.session.scalars(asking).all():
+    for asked in connection_requests.mending(ConnectionRequest.connection_id == connection.id):
         connection_requests.withdraw(asked, by=by, at=at)
 
 

@@ -52,7 +52,9 @@ def send(workflow: Workflow, *, by: Staff, all_or_nothing: bool = False) -> Sent
         # point: send.locked
         groups = _queued_by_recipient(workflow)
         unfit = _unfit_apps(groups, by.agency)
-        left = [trouble for to, asked in groups.items() if (trouble := _trouble(workflow, to, asked, unfit))]
+        astray = mending_requests.misdirected(each for asked in groups.values() for each in asked)
+        troubles = (_trouble(workflow, to, asked, unfit, astray) for to, asked in groups.items())
+        left = [trouble for trouble in troubles if trouble]
         if left and all_or_nothing:
             raise Refused(" ".join(explain(each) for each in left))
         skipped = {each.recipient for each in left}
@@ -96,7 +98,13 @@ def _unfit_apps(groups: Mapping[str, Sequence[ConnectionRequest]], agency: Agenc
     return {key for key in apps if key not in states or not states[key].ready}
 
 
-def _trouble(workflow: Workflow, recipient: str, asked: Sequence[ConnectionRequest], unfit: set[str]) -> Left | None:
+def _trouble(
+    workflow: Workflow,
+    recipient: str,
+    asked: Sequence[ConnectionRequest],
+    unfit: set[str],
+    misdirected: Sequence[ConnectionRequest],
+) -> Left | None:
     names = {each.app_key: scopes.app_of(each).name for each in asked}
     if workflow.archived_at or workflow.workspace.archived_at:
         return Left(recipient, tuple(names.values()), _("this workspace is archived."))
@@ -104,6 +112,11 @@ def _trouble(workflow: Workflow, recipient: str, asked: Sequence[ConnectionReque
     if at_fault:
         reason = _("%(app)s has no OAuth client. Set it up on the Apps page.", app=at_fault[0])
         return Left(recipient, tuple(at_fault), reason)
+    astray = [each for each in asked if each in misdirected]
+    if astray:
+        return Left(
+            recipient, tuple(names[each.app_key] for each in astray), mending_requests.why_misdirected(astray[0])
+        )
     return None
 
 
@@ -192,6 +205,8 @@ def _check_resend(asked: ConnectionRequest, agency: Agency) -> None:
     if asked.resends >= MOST_RESENDS:
         raise Refused(_("No resends left"))
     connection_requests.check_eligible(agency, scopes.app_of(asked))
+    if mending_requests.misdirected([asked]):
+        raise Refused(mending_requests.why_misdirected(asked))
 
 
 def is_asked_anew(asked: ConnectionRequest) -> bool:

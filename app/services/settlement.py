@@ -79,14 +79,22 @@ def _connect(flow: Row | Flow, asked: Row, app: App, grant: Grant, *, at: dateti
 
 
 def _is_wanted(asked: Row, flow: Row | Flow, app: App, grant: Grant) -> bool:
-    """Whether a grant may still make a connection: asked of the same person, and open; or of the account connected meanwhile."""
+    """Whether a grant may still make a connection: asked of the same person, and open; or of the account connected meanwhile.
+
+    What is there already must be theirs to mend: it may have passed to others since they were asked.
+    """
     if asked.generation != flow.generation:
         return False
-    if asked.status is not Status.FULFILLED:
-        return asked.status in (Status.PENDING, Status.DECLINED)
-    if asked.known is None or protocol.missing(flow.scopes, grant.scopes, app):
-        return False
-    return bool(asked.known == asked.connection_id)
+    if asked.status is Status.FULFILLED:
+        if asked.known is None or protocol.missing(flow.scopes, grant.scopes, app):
+            return False
+        return asked.known == asked.connection_id and _is_theirs(asked, flow)
+    is_open = asked.status in (Status.PENDING, Status.DECLINED)
+    return is_open and (asked.kind is not Kind.REAUTHORIZE or _is_theirs(asked, flow))
+
+
+def _is_theirs(asked: Row, flow: Row | Flow) -> bool:
+    return connections.owned(asked.connection_id, flow.recipient) is not None
 
 
 def _is_other(asked: Row, identity: Identity | None) -> bool:
