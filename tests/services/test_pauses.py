@@ -45,3 +45,12 @@ def test_a_pause_that_is_over_is_forgotten():
     counters.forget(before=AT + timedelta(days=1))
 
     assert left("five") == 0
+
+
+def test_a_pause_that_a_wrong_clock_wrote_is_not_kept_and_hides_no_other():
+    pauses.keep("six", 1200, at=AT + timedelta(days=100))
+    assert left("six") == 0
+
+    pauses.keep("six", 1200, at=AT)
+
+    assert (left("six"), left("six", minutes=21)) == (21, 0)
