@@ -41,7 +41,7 @@ from app.services.audit import Actor
 from app.services.giving_back import NotGivenBack
 from app.services.leases import Watch
 from tests import factories
-from tests.faults.test_clock import CHANGES, in_zone
+from tests.faults import test_clock
 from tests.support import browsing, shared_app
 from tests.support.browsing import Browser
 from tests.support.people import STEP
@@ -49,7 +49,7 @@ from tests.support.people import STEP
 pytestmark = pytest.mark.both_databases
 agency, app, config, stranger = shared_app.fixtures
 app_on_postgres, app_on_sqlite = shared_app.apps
-stub = browsing.stub
+stub, in_zone = browsing.stub, test_clock.in_zone
 MAKE = Actor("system", "make")
 HOUR = timedelta(hours=1)
 _numbers = itertools.count(1)
@@ -199,7 +199,7 @@ def lives_on(lives, clock, lifetime, within):
 
 
 @lives_for
-@pytest.mark.parametrize(("zone", "night"), CHANGES)
+@pytest.mark.parametrize(("zone", "night"), test_clock.CHANGES)
 def test_a_life_is_elapsed_time_through_the_night_that_clocks_change(
     clock, in_zone, scene, make, lifetime, within, zone, night
 ):
