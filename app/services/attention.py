@@ -34,12 +34,15 @@ from app.services import (
     paging,
     scopes,
     sending,
+    undelivered_letters,
 )
 from app.services.badges import Badge
 from app.services.deliveries import Delivery
 from app.services.forecasts import Ending
 from app.services.hand_over_asks import HandOver
 from app.services.paging import Page
+from app.services.undelivered_letters import Invitation
+from app.services.undelivered_letters import Notice as LetterNotice
 
 FEW = 5  # of each kind on the home page
 
@@ -119,6 +122,13 @@ class Attention:
     undelivered: Sequence[Undelivered]
     ending: Sequence[Ending] = ()
     hand_overs: Sequence[HandOver] = ()
+    invitations: Sequence[Invitation] = ()
+    notices: Sequence[LetterNotice] = ()
+
+    @property
+    def mails(self) -> int:
+        """How many e-mails these are."""
+        return len(self.undelivered) + len(self.invitations) + len(self.notices)
 
 
 @dataclass(frozen=True)
@@ -160,9 +170,10 @@ def counts(agency: Agency) -> Counts:
     ending = forecasts.ending(agency, at=at).with_only_columns(func.count(Connection.id)).scalar_subquery()
     stuck = [way.with_only_columns(func.count(ConnectionRequest.id)).scalar_subquery() for way in ways]
     undelivered = _undelivered(agency).with_only_columns(func.count(Bundle.id)).scalar_subquery()
+    letters = undelivered_letters.count(agency)
     named = hand_over_asks.waiting(agency).with_only_columns(func.count(ConnectionRequest.id)).scalar_subquery()
-    row = db.session.execute(select(broken, undelivered, ending, named, *stuck)).one()
-    return Counts(row[0], sum(row[4:]), row[1], row[2], row[3])
+    row = db.session.execute(select(broken, undelivered, letters, ending, named, *stuck)).one()
+    return Counts(row[0], sum(row[5:]), row[1] + row[2], row[3], row[4])
 
 
 def first_few(agency: Agency, known: Counts) -> Attention:
@@ -176,6 +187,8 @@ def first_few(agency: Agency, known: Counts) -> Attention:
         _mails(paging.page(_undelivered(agency), Bundle.sent_at, size=FEW).items) if known.undelivered else [],
         forecasts.page(agency, at=at, size=FEW).items if known.ending else [],
         hand_over_asks.page(agency, size=FEW).items if known.hand_overs else [],
+        undelivered_letters.invitation_page(agency, size=FEW).items if known.undelivered else [],
+        undelivered_letters.notice_page(agency, size=FEW).items if known.undelivered else [],
     )
 
 

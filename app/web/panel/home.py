@@ -1,7 +1,9 @@
+from typing import Any
+
 from flask import g, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app.services import attention, deliveries, hand_over_asks, overview, workspaces
+from app.services import attention, deliveries, hand_over_asks, overview, undelivered_letters, workspaces
 from app.web.panel import bp
 from app.web.panel.navigation import needing_attention
 
@@ -36,8 +38,18 @@ def show_stuck() -> ResponseReturnValue:
 
 @bp.get("/attention/mail")
 def show_undelivered() -> ResponseReturnValue:
-    page = attention.undelivered_page(g.agency, after=request.args.get("after"), before=request.args.get("before"))
-    return render_template("panel/home/undelivered.html", page=page)
+    page = attention.undelivered_page(g.agency, **_place(""))
+    return render_template(
+        "panel/home/undelivered.html",
+        page=page,
+        notices=undelivered_letters.notice_page(g.agency, **_place("notices-")),
+        invitations=undelivered_letters.invitation_page(g.agency, **_place("invitations-")),
+    )
+
+
+def _place(which: str) -> dict[str, Any]:
+    """Which page of a list is asked for."""
+    return {name: request.args.get(f"{which}{name}") for name in ("after", "before")}
 
 
 @bp.get("/attention/hand-overs")

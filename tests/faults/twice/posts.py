@@ -32,6 +32,8 @@ from app.services import (
     grants,
     handovers,
     intake,
+    letters,
+    members,
     nodes,
     passwords,
     portal_codes,
@@ -102,6 +104,20 @@ def _undelivered(scene: Scene) -> None:
     with transaction() as session:
         mine = update(OutboxItem).where(OutboxItem.agency_id == scene.agency.id)
         session.execute(mine.values(state=OutboxState.DEAD, error="refused", finished_at=clock.now()))
+
+
+def _uninvited(scene: Scene) -> None:
+    with transaction():
+        letters.invite(members.get(scene.workspace, scene.side.names["member_id"]), at=clock.now())
+    _undelivered(scene)
+
+
+def _untold(scene: Scene) -> None:
+    held = connections.get(scene.agency, scene.side.names["connection_id"])
+    with transaction():
+        held.broken_at = clock.now()
+        letters.tell_broken(held, at=clock.now())
+    _undelivered(scene)
 
 
 def _slot_unasked(scene: Scene) -> Names:
@@ -245,6 +261,8 @@ CASES: dict[str, Case] = {
     "panel.change_request": Case({"note": "The blue one."}, first=_queued),
     "panel.request_again": Case(first=_cancelled),
     "panel.try_mail_again": Case(first=_undelivered),
+    "panel.try_invitation_again": Case(first=_uninvited),
+    "panel.try_notice_again": Case(first=_untold),
     "panel.rename_self": Case({"name": "Maya Okafor-Lind"}),
     "panel.change_password": Case({"current": factories.PASSWORD, "new": NEW_PASSWORD}),
     "panel.sign_out_everywhere": Case(),

@@ -1,17 +1,18 @@
 import pytest
+from sqlalchemy import update
 
 from app import clock as app_clock
 from app.database import transaction
 from app.extensions import db
 from app.models import Health, OutboxItem, OutboxState
 from app.oauth.faults import Fault
-from app.services import attention, connection_requests, nodes, slots, workflows, workspaces
+from app.services import attention, connection_requests, letters, members, nodes, slots, workflows, workspaces
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import StaffBrowser, one, page
 from tests.support.statements import counted
 
-PRIYA = "priya.nair@harbordental.example"
+PRIYA, DANA = "priya.nair@harbordental.example", "dana.reyes@harbordental.example"
 STEPS = (("slack", "send_channel_message"), ("hubspot", "create_contact"))
 
 
@@ -157,6 +158,67 @@ def test_mail_that_could_not_be_delivered_is_told_once(maya, agency, workflow, o
     form = one(page(answer), f'form[action="/panel/requests/{slack.public_id}/try-again"]')
     assert maya.post(form["action"]).headers["Location"].endswith(workflow.public_id)
     assert title(maya.get("/panel/")) == "Nothing needs attention"
+
+
+def fail_letter(agency, kind):
+    kept = db.select(OutboxItem).where(OutboxItem.kind == kind, OutboxItem.agency_id == agency.id)
+    change(db.session.scalars(kept).one(), state=OutboxState.DEAD, error="refused", finished_at=app_clock.now())
+
+
+REFUSED = "The recipient's address was refused. Check that it is right. Try again"
+
+
+def test_an_invitation_that_could_not_be_delivered_is_told_and_tried_again(maya, agency, workspace, owner):
+    member = members.add(workspace, name="Dana Reyes", email=DANA, by=owner)
+    fail_letter(agency, "member.invited")
+    answer = maya.get("/panel/")
+
+    assert title(answer) == "1 thing needs attention"
+    [row] = rows(answer, "undelivered")
+    assert row.startswith(f"Not delivered Invitation was not delivered to {DANA} Harbor Dental / Dana Reyes. {REFUSED}")
+    members_page = f"/panel/workspaces/{workspace.public_id}"
+    action = f"{members_page}/members/{member.public_id}/try-again"
+    one(page(answer), f'form[action="{action}"]')
+    assert (
+        maya.post(action, Referer="http://localhost/panel/attention/mail").headers["Location"]
+        == "/panel/attention/mail"
+    )
+    assert title(maya.get("/panel/")) == "Nothing needs attention"
+    assert "Invitation on its way" in maya.get(members_page).text
+
+
+def test_word_of_a_broken_connection_that_could_not_be_delivered_is_told_and_tried_again(maya, agency, workspace):
+    held = factories.make_connection(workspace, name="Front desk", owner_email=DANA)
+    with transaction():
+        held.health, held.health_reason, held.broken_at = Health.ERROR, Fault.GRANT_ENDED, app_clock.now()
+        letters.tell_broken(held, at=app_clock.now())
+    fail_letter(agency, "connection.broken")
+    answer = maya.get("/panel/")
+
+    assert title(answer) == "2 things need attention"
+    [row] = rows(answer, "undelivered")
+    said = (
+        f"Not delivered Word of a broken connection was not delivered to {DANA} Harbor Dental / Front desk. {REFUSED}"
+    )
+    assert row.startswith(said)
+    action = f"/panel/connections/{held.public_id}/try-mail-again"
+    one(page(answer), f'form[action="{action}"]')
+    assert maya.post(action).headers["Location"] == "/panel/"
+    assert rows(maya.get("/panel/"), "undelivered") == []
+
+
+def test_every_undelivered_letter_is_on_some_page(maya, agency, workspace, owner, monkeypatch):
+    monkeypatch.setattr("app.services.paging.PAGE", 3)
+    for number in range(4):
+        members.add(workspace, name=f"Person {number}", email=f"p{number}@harbordental.example", by=owner)
+    with transaction() as session:
+        session.execute(update(OutboxItem).values(state=OutboxState.DEAD, error="refused", finished_at=app_clock.now()))
+
+    first = page(maya.get("/panel/attention/mail"))
+    assert len(first.select(".gh-row")) == 3
+    second = page(maya.get(one(first, "a[rel=next]")["href"]))
+    assert len(second.select(".gh-row")) == 1
+    assert len(page(maya.get(one(second, "a[rel=prev]")["href"])).select(".gh-row")) == 3
 
 
 def test_mail_with_a_single_request_can_go_to_another_at_once(maya, agency, workspace, owner):
