@@ -178,7 +178,9 @@ def _revoked(told: _Told) -> tuple[str, str]:
         Revocation.PENDING.value: _("%(app)s has yet to confirm it.", app=told.app),
         Revocation.CONFIRMED.value: _("Revoked at %(app)s, and deleted here.", app=told.app),
         Revocation.UNSUPPORTED.value: _("Deleted here; %(app)s offers no revocation.", app=told.app),
-        Revocation.UNCONFIRMED.value: _("Deleted here; %(app)s did not confirm that it is revoked there.", app=told.app),
+        Revocation.UNCONFIRMED.value: _(
+            "Deleted here; %(app)s did not confirm that it is revoked there.", app=told.app
+        ),
         Revocation.KEPT_FOR_SIBLING.value: _(
             "Deleted here; %(app)s was not asked to revoke it, since that would end another connection of the same account.",
             app=told.app,
