@@ -13,9 +13,10 @@ def intake_url(token: str) -> str:
     return absolute(f"/l/{token}")
 
 
-def portal_url(agency_slug: str) -> str:
-    """Where a client signs in to an agency's portal, which then shows what they are asked for."""
-    return absolute(f"/portal/login/{agency_slug}")
+def portal_url(agency_slug: str, *, workflow_id: str | None = None) -> str:
+    """Where a client signs in to an agency's portal, which then shows what they are asked for: of one workflow, if named."""
+    to = f"?to=show_workflow.{workflow_id}" if workflow_id else ""
+    return absolute(f"/portal/login/{agency_slug}{to}")
 
 
 def button_url(button: str, to: str | None) -> str:

@@ -96,7 +96,10 @@ def html_of(bundle: Outgoing, *, url: str) -> str:
 
 
 def _url(bundle: Outgoing) -> str:
-    return links.intake_url(link_tokens.of(bundle)) if bundle.channel is Channel.LINK else links.portal_url(bundle.slug)
+    if bundle.channel is Channel.LINK:
+        return links.intake_url(link_tokens.of(bundle))
+    first = next(iter(bundle.asked), None)
+    return links.portal_url(bundle.slug, workflow_id=first.workflow_id if first else None)
 
 
 def _content(bundle: Outgoing) -> Content:

@@ -26,6 +26,7 @@ class Asked:
     is_mending: bool = False
     account: str | None = None  # which is to be mended
     handed_over_from: str | None = None
+    workflow_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ _WHOLE = (
         _asked.sent_scopes,
         _asked.handed_over_from,
         _workflow.name.label("workflow"),
+        _workflow.public_id.label("workflow_id"),
         (_asked.kind == Kind.REAUTHORIZE).label("is_mending"),
         Connection.account,
     )
@@ -143,7 +145,8 @@ def read_all(bundle_ids: Sequence[int]) -> dict[int, Outgoing]:
 
 def _of(row: Any) -> Asked:
     told = (scopes.app_of(row), row.note, tuple(row.sent_scopes or ()), row.workflow)
-    return Asked(*told, bool(row.is_mending), row.account if row.is_mending else None, row.handed_over_from)
+    account = row.account if row.is_mending else None
+    return Asked(*told, bool(row.is_mending), account, row.handed_over_from, row.workflow_id)
 
 
 def start_clocks(epochs: Mapping[int, int], *, at: datetime) -> None:

@@ -19,7 +19,7 @@ from app import runtime
 from app.database import inserting, new_public_id, transaction
 from app.errors import Refused
 from app.extensions import db
-from app.i18n import _
+from app.i18n import _, ngettext
 from app.models import Agency, PortalCode
 from app.services import addresses, counters, letters, limits
 from app.tenancy import acting_for
@@ -110,16 +110,20 @@ def waiting(browser_hash: bytes, *, at: datetime) -> PortalCode | None:
     return db.session.scalar(select(PortalCode).where(PortalCode.browser_hash == browser_hash, _usable(at)))
 
 
-def is_for(browser_hash: bytes, button: str, *, at: datetime) -> bool:
-    """Whether a button can be pressed in this browser."""
-    found = select(PortalCode.id).where(_pressed(browser_hash, button), _usable(at))
-    return db.session.scalar(found) is not None
+def last(browser_hash: bytes) -> PortalCode | None:
+    """What this browser asked for last, whether or not it can still be used."""
+    return db.session.scalar(select(PortalCode).where(PortalCode.browser_hash == browser_hash))
+
+
+def pressable(browser_hash: bytes, button: str, *, at: datetime) -> PortalCode | None:
+    """What a button stands for, if it can be pressed in this browser."""
+    return db.session.scalar(select(PortalCode).where(_pressed(browser_hash, button), _usable(at)))
 
 
 def enter(code: str, *, browser_hash: bytes, at: datetime, missed: Callable[[str], None]) -> PortalCode:
-    """Use up what this browser asked for by typing its code; Refused in the same words for whatever is wrong. RateLimited.
+    """Use up what this browser asked for by typing its code; Refused with how many tries are left, known address or not.
 
-    A wrong try at a code that could be used is told to `missed` by the code's public id.
+    RateLimited. A wrong try at a code that could be used is told to `missed` by the code's public id.
     """
     limits.spend(f"portal tries from {limits.visitor()}", at=at, window=SOON, limit=TRIES_PER_VISITOR)
     with transaction() as session:
@@ -135,11 +139,16 @@ def enter(code: str, *, browser_hash: bytes, at: datetime, missed: Callable[[str
     if used is None:
         if row is not None:
             missed(row.public_id)
-        raise Refused(
-            _("This code does not match, or it has been used or replaced. Check it, or ask for a new one."),
-            field="code",
-        )
+        raise Refused(_mismatch(TRIES - row.tries if row else 0), field="code")
     return used
+
+
+def _mismatch(left: int) -> str:
+    if not left:
+        return _("This code does not match, or it has been used or replaced. Check it, or ask for a new one.")
+    return ngettext(
+        "This code does not match. One try is left.", "This code does not match. %(num)s tries are left.", left
+    )
 
 
 def press(button: str, *, browser_hash: bytes, at: datetime) -> PortalCode | None:

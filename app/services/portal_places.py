@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 from sqlalchemy.orm import aliased
 
 from app.extensions import db
-from app.models import Agency, Connection, Member, Workspace
+from app.models import Agency, Connection, Member, Workflow, Workspace
 from app.services import paging
 from app.services.paging import Page
 from app.tenancy import across_tenants
@@ -80,3 +80,13 @@ def few(email: str, agency_id: int | None) -> list[tuple[int, str]]:
     with across_tenants("one address may be a client of several agencies"):
         found = select(Workspace.id, Workspace.public_id).where(Workspace.id.in_(of_address(email)), within(agency_id))
         return [(row.id, row.public_id) for row in db.session.execute(found.order_by(Workspace.id).limit(2))]
+
+
+def of_workflow(email: str, agency_id: int | None, workflow_id: str) -> str | None:
+    """The public id of the workspace that a workflow is of, if somebody may enter it."""
+    with across_tenants("one address may be a client of several agencies"):
+        return db.session.scalar(
+            select(Workspace.public_id)
+            .join(Workflow, Workflow.workspace_id == Workspace.id)
+            .where(Workflow.public_id == workflow_id, Workspace.id.in_(of_address(email)), within(agency_id))
+        )

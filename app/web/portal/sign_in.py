@@ -8,10 +8,11 @@ from flask.typing import ResponseReturnValue
 from app import clock
 from app.i18n import _
 from app.models import Agency, PortalCode
-from app.services import agencies, portal_codes, portal_failures, portal_sessions, portal_visitors
+from app.services import agencies, portal_codes, portal_failures, portal_sessions
 from app.web import destinations
 from app.web.afterwards import after_answer
-from app.web.portal import bp
+from app.web.portal import arrival, bp
+from app.web.portal.access import remember
 from app.web.portal.forms import AddressForm, CodeForm
 from app.web.sessions import current_session
 from app.web.toasts import toast
@@ -21,9 +22,8 @@ from app.web.toasts import toast
 @bp.get("/login/<agency_slug>")
 def sign_in(agency_slug: str | None) -> ResponseReturnValue:
     agency, browser = _agency(agency_slug), current_session()
-    visitor = None if browser.is_new else portal_visitors.enter(browser.id_hash, at=clock.now())
-    if visitor and (agency is None or agency.id == visitor.agency.id):
-        return redirect(_wanted(), 303)
+    if not browser.is_new and arrival.is_in(browser.id_hash, agency):
+        return redirect(arrival.wanted(), 303)
     return _ask(AddressForm(formdata=None), agency_slug)
 
 
@@ -40,13 +40,18 @@ def ask_for_code(agency_slug: str | None) -> ResponseReturnValue:
     )
     if not asked:
         return _ask(form, agency_slug)
+    if "again" in request.form:
+        toast(_("A new code is on its way"), _("The one before does not work any more."))
     return redirect(url_for(".show_code", to=to), 303)
 
 
 @bp.get("/code")
 def show_code() -> ResponseReturnValue:
-    asked = portal_codes.waiting(current_session().id_hash, at=clock.now())
-    return _code(asked, CodeForm(formdata=None)) if asked else _start_over()
+    browser = current_session()
+    asked = portal_codes.waiting(browser.id_hash, at=clock.now())
+    if asked is None and arrival.is_in(browser.id_hash):
+        return redirect(arrival.wanted(), 303)
+    return _code(asked, CodeForm(formdata=None)) if asked else _start_over(200)
 
 
 @bp.post("/code")
@@ -56,22 +61,26 @@ def enter_code() -> ResponseReturnValue:
     if used is not None:
         return _let_in(used)
     asked = portal_codes.waiting(browser.id_hash, at=at)
-    return _code(asked, form) if asked else _start_over()
+    return _code(asked, form) if asked else _start_over(form.status)
 
 
 @bp.get("/enter/<button>")
 def show_button(button: str) -> ResponseReturnValue:
-    browser, at = current_session(), clock.now()
-    if browser.is_new or not portal_codes.is_for(browser.id_hash, button, at=at):
-        return _not_here(200)
-    return render_template("portal/sign_in/button.html", button=button, to=request.args.get("to"))
+    browser = current_session()
+    asked = None if browser.is_new else portal_codes.pressable(browser.id_hash, button, at=clock.now())
+    if asked is not None:
+        return render_template("portal/sign_in/button.html", button=button, email=asked.email, to=request.args.get("to"))
+    return redirect(arrival.wanted(), 303) if arrival.is_in(browser.id_hash) else _not_here(200)
 
 
 @bp.post("/enter/<button>")
 def press_button(button: str) -> ResponseReturnValue:
-    used = portal_codes.press(button, browser_hash=current_session().id_hash, at=clock.now())
+    browser = current_session()
+    used = portal_codes.press(button, browser_hash=browser.id_hash, at=clock.now())
     if used is not None:
         return _let_in(used)
+    if arrival.is_in(browser.id_hash):
+        return redirect(arrival.wanted(), 303)
     after_answer(lambda: portal_failures.note_button(button), else_log="portal.sign_in_failed was not recorded")
     return _not_here(422)
 
@@ -90,7 +99,7 @@ def left(said: str) -> Response:
     """Take the cookie back, and lead to the door through which this browser came in."""
     current_session().end()
     toast(said)
-    return redirect(door(g.get("agency")), 303)  # type: ignore[return-value]
+    return remember(make_response(redirect(door(g.get("agency")), 303)), is_in=False)
 
 
 def door(agency: Any) -> str:
@@ -111,11 +120,8 @@ def _let_in(used: PortalCode) -> Response:
         user_agent=request.headers.get("User-Agent", ""),
         replacing=before,
     )
-    return redirect(_wanted(), 303)  # type: ignore[return-value]
-
-
-def _wanted() -> str:
-    return destinations.url_of(request.args.get("to")) or url_for("portal.show_connections")
+    arrival.is_in(browser.id_hash)
+    return remember(make_response(redirect(arrival.wanted(), 303)), is_in=True)
 
 
 def _agency(slug: str | None) -> Agency | None:
@@ -137,13 +143,26 @@ def _code(asked: PortalCode, form: CodeForm) -> Response:
     return make_response(page, form.status if form.errors else 200, form.headers)
 
 
-def _start_over() -> Response:
-    toast(
-        _("This code is over"),
-        _("It was used or replaced, tried too often, or is older than ten minutes."),
-        kind="error",
+def _start_over(status: int) -> Response:
+    """The door again, with the address still there, and what became of the code."""
+    last = portal_codes.last(current_session().id_hash)
+    toast(_("This code is over"), _why_over(last), kind="error")
+    if last is None:
+        return redirect(url_for(".sign_in", to=request.args.get("to")), 303)  # type: ignore[return-value]
+    g.agency = agencies.of_id(last.agency_id)
+    form = AddressForm(formdata=None, email=last.email)
+    slug = g.agency.slug if g.agency else None
+    return make_response(
+        render_template("portal/sign_in/index.html", form=form, agency_slug=slug, to=request.args.get("to")), status
     )
-    return redirect(url_for(".sign_in", to=request.args.get("to")), 303)  # type: ignore[return-value]
+
+
+def _why_over(code: PortalCode | None) -> str:
+    if code is not None and code.used_at is None and code.tries >= portal_codes.TRIES:
+        return _("A wrong code was typed %(num)s times. Ask for a new one.", num=portal_codes.TRIES)
+    if code is not None and code.used_at is None and code.expires_at <= clock.now():
+        return _("It is older than ten minutes. Ask for a new one.")
+    return _("It was used or replaced. Ask for a new one.")
 
 
 def _not_here(status: int) -> Response:
