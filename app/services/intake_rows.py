@@ -196,6 +196,12 @@ IS_SHOWN = (
     ConnectionRequest.status != Status.CANCELLED,
     or_(_is_open, ~_is_replaced),
 )
+WITHDRAWN = Prepared(
+    select(ConnectionRequest.app_key)
+    .where(_is_in_bundle, ConnectionRequest.workflow_id == bindparam("workflow"))
+    .where(ConnectionRequest.status == Status.CANCELLED, ~_is_replaced)
+    .order_by(ConnectionRequest.id)
+)
 CARDS_OF_WORKFLOW = Prepared(_cards.where(ConnectionRequest.workflow_id == bindparam("workflow"), *IS_SHOWN))
 OF_SLOTS_OF_WORKFLOW = Prepared(_of_slots.where(Slot.workflow_id == bindparam("workflow")))
 

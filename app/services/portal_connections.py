@@ -62,7 +62,7 @@ class Held:
 
 
 def page(visitor: Visitor, *, after: str | None = None, before: str | None = None) -> Page[Held]:
-    """The visitor's connections, latest first, on each page those that need them on top; two queries however many."""
+    """The visitor's connections, latest first, on each page those that broke on top; two queries however many."""
     found = paging.page(
         select(Connection).where(*of(visitor)).options(joinedload(Connection.secret)),
         Connection.created_at,
@@ -71,7 +71,7 @@ def page(visitor: Visitor, *, after: str | None = None, before: str | None = Non
     )
     using = workflows_using(found.items)
     held = [held_of(each, using[each.id]) for each in found.items]
-    return Page(sorted(held, key=lambda each: not each.needs_owner), found.newer, found.older)
+    return Page(sorted(held, key=lambda each: each.connection.health is not Health.ERROR), found.newer, found.older)
 
 
 def get(visitor: Visitor, public_id: str) -> Held:

@@ -169,6 +169,12 @@ _MISSING = Prepared(
 )
 
 
-def is_unblocked(workflow_id: int) -> bool:
-    """Whether each of a workflow's slots has a working connection, whoever was asked for it."""
-    return bool(_MISSING(workflow=workflow_id).scalar() == 0)
+def missing(workflow_id: int) -> int:
+    """How many of a workflow's slots have no working connection, whoever is asked for it."""
+    return int(_MISSING(workflow=workflow_id).scalar() or 0)
+
+
+def withdrawn(bundle: Row) -> list[str]:
+    """The apps of a workflow's bundle that were asked for and then, until now, cancelled."""
+    found = intake_rows.WITHDRAWN(bundle=bundle.id, workflow=bundle.workflow_id)
+    return list(dict.fromkeys(_name(row) for row in found))

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, current_app, g, make_response, render_template, request
@@ -27,9 +28,19 @@ STATUS: dict[type[DomainError], int] = {
     ProviderFailed: 502,
 }
 LINK_PREFIX = "/l/"
+NOT_FOUND = 404
 # InternalError: PostgreSQL's last word as it stops because it can't write its log (SQLSTATE XX000).
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, NoConnectionFree)
 BACK_SOON = 10  # seconds
+
+
+Around = Callable[[], dict[str, Any] | None]
+AROUND: dict[Surface, tuple[str, Around]] = {}
+
+
+def surround_missing(surface: Surface, template: str, around: Around) -> None:
+    """Have a surface show what is not there on a page of its own, wherever it knows what stands around it."""
+    AROUND[surface] = (template, around)
 
 
 def link_cannot_be_opened() -> Response:
@@ -45,10 +56,22 @@ def error_answer(status: int, title: str, detail: str) -> Response:
         return _problem(status, title, detail)
     if is_htmx():
         return _toast(status, title, detail)
-    branded = surface_of(request.path) is not Surface.STAFF
+    surface = surface_of(request.path)
+    branded = surface is not Surface.STAFF
+    if status == NOT_FOUND and surface in AROUND and (own := _missing(*AROUND[surface], title, detail)):
+        return make_response(own, status)
     # Not by `render_template`: what surrounds a surface's pages is read from the database, which may be what fails.
     page = current_app.jinja_env.get_template("errors/page.html")
     return make_response(page.render(title=title, detail=detail, own_brand=not branded), status)
+
+
+def _missing(template: str, around: Around, title: str, detail: str) -> str | None:
+    try:
+        context = around()
+    except SQLAlchemyError:
+        return None
+    page = current_app.jinja_env.get_template(template)
+    return None if context is None else page.render(title=title, detail=detail, **context)
 
 
 def _prefers_json() -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -9,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flask import Flask
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from wtforms import Field, SelectField
 
 from app import clock
@@ -18,6 +19,7 @@ from app.services.addresses import masked
 from app.web.environment import gettext_in, ngettext_in
 
 TONES = 8
+HYPHENED = re.compile(r"\be-mail\b", re.IGNORECASE)
 SALT = b"b"  # with it the apps that are asked for most often differ
 
 
@@ -39,6 +41,12 @@ def tone(key: str) -> int:
 def breakable(text: str) -> Markup:
     """A text that may go on in the next line after an @, so that addresses are not divided within a word."""
     return Markup("@<wbr>").join(text.split("@"))
+
+
+def unbroken(text: str) -> Markup:
+    """A text in which the word “e-mail” is not divided at its hyphen."""
+    safe = str(escape(text))
+    return Markup(HYPHENED.sub(r'<span class="text-nowrap">\g<0></span>', safe))  # noqa: S704 - escaped just now
 
 
 def relative_now(at: datetime) -> str:
@@ -97,7 +105,7 @@ def server_now() -> str:
 def register_templating(app: Flask) -> None:
     """Add our filters and globals."""
     app.extensions["babel"].locale_selector = select_locale
-    for name_filter in (monogram, tone, absolute, breakable, iso, wait, masked):
+    for name_filter in (monogram, tone, absolute, breakable, unbroken, iso, wait, masked):
         app.add_template_filter(name_filter)
     app.add_template_filter(relative_now, "relative")
     app.jinja_env.globals |= {"_": gettext_in, "gettext": gettext_in, "ngettext": ngettext_in}

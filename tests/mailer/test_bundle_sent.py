@@ -145,10 +145,11 @@ def test_compose_for_a_member_leads_to_the_portal_and_carries_no_capability(work
     mail = read(bundle)
 
     assert bundle.channel is Channel.PORTAL
-    assert mail.links == ["http://localhost/portal/login/northwind-studio"]
+    door = f"http://localhost/portal/login/northwind-studio?to=show_workflow.{workflow.public_id}"
+    assert mail.links == [door]
     assert link_tokens.of(bundle) not in mail.html + mail.text
     assert f"Sign in as {member.email}. You have until " in mail.text
-    assert page(mail).find("a", class_="button")["href"] == "http://localhost/portal/login/northwind-studio"
+    assert page(mail).find("a", class_="button")["href"] == door
 
 
 def test_compose_tells_what_is_outstanding_alone(agency, owner, bundle):

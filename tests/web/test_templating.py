@@ -6,10 +6,11 @@ import time_machine
 from bs4 import BeautifulSoup
 from flask import render_template_string
 from flask_wtf import FlaskForm
+from markupsafe import Markup
 from wtforms import BooleanField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 
-from app.web.templating import breakable, monogram, tone, wait
+from app.web.templating import breakable, monogram, tone, unbroken, wait
 from tests.web.tiny import tiny_app
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -197,3 +198,9 @@ def test_confirm_dialog_says_what_to_what_and_begins_on_keeping_it(web):
     assert page.find(id="more")
     assert page.select_one("[autofocus]").get_text() == "Keep it"
     assert page.select_one(".btn-danger")["type"] == "submit"
+
+
+def test_unbroken_keeps_a_word_with_a_hyphen_in_one_line_and_escapes_the_rest():
+    assert unbroken("Your e-mail & <b>") == 'Your <span class="text-nowrap">e-mail</span> &amp; &lt;b&gt;'
+    assert unbroken(Markup("E-mail &amp; more")) == '<span class="text-nowrap">E-mail</span> &amp; more'
+    assert unbroken("Ice-maildrop") == "Ice-maildrop"

@@ -8,12 +8,15 @@ from importlib import import_module
 
 from flask import Blueprint
 
+from app.web.errors import surround_missing
 from app.web.portal.access import admit
-from app.web.portal.navigation import around_page
+from app.web.portal.navigation import around_missing, around_page
+from app.web.sessions import Surface
 
 bp = Blueprint("portal", __name__, url_prefix="/portal")
 bp.before_request(admit)
 bp.context_processor(around_page)
+surround_missing(Surface.PORTAL, "portal/not_found.html", around_missing)
 
 for _module in pkgutil.iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")

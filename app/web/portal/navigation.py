@@ -4,9 +4,11 @@ from typing import Any
 
 from flask import g, request, url_for
 
+from app import clock
 from app.i18n import _
-from app.services import agencies
+from app.services import agencies, portal_visitors
 from app.web.look import brand_of
+from app.web.sessions import current_session
 
 
 def around_page() -> dict[str, Any]:
@@ -16,6 +18,17 @@ def around_page() -> dict[str, Any]:
     agency = g.get("agency") or agencies.only_one()
     around = {"brand": brand_of(agency) if agency else None}
     return {**around, **_person()} if "guest" in g else around
+
+
+def around_missing() -> dict[str, Any] | None:
+    """What stands around a page that says that nothing is there, whatever its address; none for who is not signed in."""
+    browser = current_session()
+    visitor: Any = g.get("visitor")
+    if visitor is None and not browser.is_new:
+        visitor = portal_visitors.enter(browser.id_hash, at=clock.now(), is_poll=True)
+    if visitor is None:
+        return None
+    return {"brand": brand_of(visitor.agency), "portal_nav": [each | {"current": False} for each in _nav()]}
 
 
 def _nav() -> list[dict[str, Any]]:

@@ -69,7 +69,9 @@ def show_button(button: str) -> ResponseReturnValue:
     browser = current_session()
     asked = None if browser.is_new else portal_codes.pressable(browser.id_hash, button, at=clock.now())
     if asked is not None:
-        return render_template("portal/sign_in/button.html", button=button, email=asked.email, to=request.args.get("to"))
+        return render_template(
+            "portal/sign_in/button.html", button=button, email=asked.email, to=request.args.get("to")
+        )
     return redirect(arrival.wanted(), 303) if arrival.is_in(browser.id_hash) else _not_here(200)
 
 

@@ -30,7 +30,8 @@ def _cards() -> list[Card]:
 
 
 def _around() -> dict[str, Any]:
-    return {"is_unblocked": portal_requests.is_unblocked(g.intake.bundle.workflow_id)}
+    bundle = g.intake.bundle
+    return {"missing": portal_requests.missing(bundle.workflow_id), "withdrawn": portal_requests.withdrawn(bundle)}
 
 
 def _given() -> Sequence[Row]:

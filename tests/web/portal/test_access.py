@@ -1,11 +1,11 @@
 """Who gets into the portal and for how long, what of it they reach, and how they leave."""
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from app.database import transaction
 from app.extensions import db
-from app.models import AuditEvent, Connection, PortalSession
+from app.models import AuditEvent, Connection, Member, PortalSession
 from app.services import members, portal_sessions, portal_visitors
 from app.tenancy import across_tenants, acting_for
 from app.web.sessions import hash_of
@@ -152,6 +152,35 @@ def test_who_is_signed_out_by_time_finds_the_door_of_their_agency(app, workspace
     assert client.get(HOME).headers["Location"] == "/portal/login/northwind-studio?to=show_connections"
 
 
+@pytest.mark.parametrize("end", ["elsewhere", "time", "removed"])
+def test_who_was_signed_out_is_told_so_once_at_the_door(dana, workspace, owner, clock, end):
+    dana.sign_in()
+    assert is_in(dana)
+    if end == "elsewhere":
+        with transaction() as session:
+            session.execute(delete(PortalSession))
+    elif end == "time":
+        clock.forward(minutes=31)
+    else:
+        (member,) = db.session.scalars(select(Member)).all()
+        members.remove(owner.agency, member.public_id, by=owner)
+
+    door = dana.get(HOME).headers["Location"]
+
+    assert "<strong>You were signed out</strong>" in dana.get(door).text
+    assert "You were signed out" not in dana.get(dana.get(HOME).headers["Location"]).text
+
+
+def test_who_was_never_signed_in_or_left_by_themselves_was_not_signed_out(dana, anybody):
+    anybody.get("/portal/login")
+    assert "You were signed out" not in anybody.get(anybody.get(HOME).headers["Location"]).text
+    dana.sign_in()
+    dana.post("/portal/sign-out")
+    dana.get("/portal/login")
+
+    assert "You were signed out" not in dana.get(dana.get(HOME).headers["Location"]).text
+
+
 def test_an_address_has_twenty_sessions_at_most(app, workspace, clock):
     factories.make_member(workspace, DANA)
     for number in range(22):
@@ -186,6 +215,57 @@ def test_with_several_one_picks(dana, workspace, second):
         select(AuditEvent.workspace_id).where(AuditEvent.type == "portal.signed_in").order_by(AuditEvent.id)
     ).all()
     assert entered == [second.id, workspace.id]
+
+
+def test_the_page_that_one_came_for_says_in_which_workspace(dana, workspace, second, owner):
+    factories.make_member(second, DANA)
+    workflow = factories.make_workflow(second, owner, ("slack", "send_channel_message"))
+    factories.make_sent(workflow, owner, recipient=DANA)
+    page = f"/portal/connections/workflows/{workflow.public_id}"
+    door = f"/portal/login/northwind-studio?to=show_workflow.{workflow.public_id}"
+
+    shown = dana.ask(door=door).headers["Location"]
+    assert dana.post(shown, code=dana.code()).headers["Location"] == page
+    assert dana.get(page).status_code == 200
+
+    dana.post(f"/portal/workspaces/{workspace.public_id}")
+    assert dana.get(page).status_code == 404
+    assert dana.get(door).headers["Location"] == page
+    assert dana.get(page).status_code == 200
+
+
+def test_a_page_of_a_workspace_that_is_not_ones_own_changes_nothing(dana, second, owner):
+    workflow = factories.make_workflow(second, owner, ("slack", "send_channel_message"))
+    dana.sign_in()
+
+    dana.get(f"/portal/login?to=show_workflow.{workflow.public_id}")
+
+    assert "Harbor Dental" in dana.get(HOME).text
+
+
+# ── What is not there ───────────────────────────────────────────────────────
+
+
+def test_what_is_not_there_is_said_in_the_portals_looks_with_a_way_back(signed_in, second, owner):
+    theirs = factories.make_workflow(second, owner, ("slack", "send_channel_message"))
+
+    foreign, unknown = (
+        signed_in.get(f"{HOME}/workflows/{each}") for each in (theirs.public_id, "a" * len(theirs.public_id))
+    )
+
+    assert (foreign.status_code, unknown.status_code) == (404, 404)
+    assert foreign.data == unknown.data
+    assert "Northwind Studio" in unknown.text
+    assert f'<a class="btn btn-secondary" href="{HOME}">Back to your connections</a>' in unknown.text
+    assert "Gatehouse" not in unknown.text
+    assert signed_in.get("/portal/nowhere").data == unknown.data
+
+
+def test_what_is_not_there_says_nothing_to_who_is_not_signed_in(anybody):
+    answer = anybody.get("/portal/nowhere")
+
+    assert answer.status_code == 404
+    assert "Northwind" not in answer.text
 
 
 def test_nobody_picks_what_is_not_theirs(signed_in, second, workspace):

@@ -93,6 +93,17 @@ def test_what_waits_is_grouped_by_workflow_with_progress_and_its_end(dana, works
     assert f'href="/portal/connections/workflows/{one.public_id}"' in html
 
 
+def test_an_empty_inbox_looks_out_for_what_comes(dana, workspace, owner):
+    empty = dana.get(PAGE)
+    assert 'hx-get="/portal/connections/outstanding" hx-trigger="every 10s"' in empty
+
+    factories.make_sent(factories.make_workflow(workspace, owner, STEPS[0]), owner, recipient=DANA)
+
+    part = dana.ask("GET", f"{PAGE}/outstanding", headers={"HX-Request": "true", "X-Poll": "1"}).text
+    assert "1 app awaiting connection" in words(part)
+    assert 'hx-trigger="every 3s"' in part
+
+
 def test_one_app_is_said_in_the_singular(dana, workspace, owner):
     factories.make_sent(factories.make_workflow(workspace, owner, STEPS[0]), owner, recipient=DANA)
 
@@ -116,7 +127,7 @@ def test_what_was_declined_does_not_await_but_can_be_opened(dana, workspace, own
 
     said = words(dana.get(PAGE))
 
-    assert "No outstanding connection requests" in said
+    assert "No outstanding connection requests What you declined and can still connect New patient intake" in said
     assert "You declined Slack" in said
 
 
@@ -331,7 +342,7 @@ def test_what_a_provider_has_yet_to_confirm_is_said_by_the_row_alone_which_follo
 
     html = dana.get(PAGE)
     assert "Front desk is revoked It is not used any more. Its row says what comes of it at Slack." in words(html)
-    assert words(html).count("has yet to confirm") == 1
+    assert words(html).count("Slack has yet to confirm that it is revoked there") == 1
 
 
 def test_a_form_to_revoke_that_comes_too_late_leads_back(dana, slack):
@@ -575,3 +586,17 @@ def test_the_connections_are_paged(dana, workspace):
     connection = re.search(r'id="connection-(\w+)"', second)[1]
     place = older.partition("?")[2]
     assert f"/portal/connections/{connection}/refresh?{place}" in second
+
+
+def test_what_broke_stands_on_top_and_what_was_revoked_keeps_its_place(dana, workspace):
+    older, middle, newest = (
+        factories.make_connection(workspace, "slack", owner_email=DANA, name=name, created_at=clock.now())
+        for name in ("Older", "Middle", "Newest")
+    )
+    change(older, health=Health.ERROR)
+    change(middle, health=Health.REVOKED, revocation=Revocation.CONFIRMED)
+
+    html = dana.get(PAGE)
+
+    places = [html.index(f'id="connection-{each.public_id}"') for each in (older, newest, middle)]
+    assert places == sorted(places)

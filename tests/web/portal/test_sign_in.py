@@ -84,7 +84,9 @@ def test_a_code_is_used_once(dana):
     dana.post("/portal/code", code=code)
     dana.web.set_cookie("gh_portal", asking)
 
-    assert dana.post("/portal/code", code=code).headers["Location"] == "/portal/login"
+    again = dana.post("/portal/code", code=code)
+    assert again.status_code == 422
+    assert "It was used or replaced. Ask for a new one." in again.text
     assert len(sessions()) == 1
     assert dana.get("/portal/connections").status_code == 303, "the id from before the sign-in is worth nothing"
 
@@ -104,18 +106,46 @@ def test_a_code_is_over_after_ten_minutes(dana, clock):
     assert dana.get("/portal/code").status_code == 200
     clock.forward(seconds=1)
 
-    assert dana.post("/portal/code", code=dana.code()).headers["Location"] == "/portal/login"
+    late = dana.post("/portal/code", code=dana.code())
+    assert late.status_code == 422
+    assert "It is older than ten minutes. Ask for a new one." in late.text
+    assert f'value="{DANA}"' in late.text
     assert sessions() == []
 
 
 def test_five_wrong_tries_end_a_code(dana):
     dana.ask()
     code = dana.code()
-    answers = [dana.post("/portal/code", code=wrong(code)).status_code for _ in range(5)]
+    answers = [dana.post("/portal/code", code=wrong(code)) for _ in range(5)]
 
-    assert answers == [422, 422, 422, 422, 303]
-    assert dana.post("/portal/code", code=code).status_code == 303
+    assert [each.status_code for each in answers] == [422] * 5
+    for answer, left in zip(answers[:4], ("4 tries are", "3 tries are", "2 tries are", "One try is"), strict=True):
+        assert f"This code does not match. {left} left." in answer.text
+    assert "A wrong code was typed 5 times. Ask for a new one." in answers[4].text
+    assert f'value="{DANA}"' in answers[4].text, "the address need not be typed again"
+    assert 'action="/portal/login/northwind-studio"' in answers[4].text
+    assert dana.post("/portal/code", code=code).status_code == 422
     assert sessions() == []
+
+
+def test_tries_are_counted_alike_for_an_address_that_nobody_knows(dana, anybody):
+    dana.ask()
+    anybody.ask("nobody@client.example")
+
+    known, unknown = (each.post("/portal/code", code="nonsense").text for each in (dana, anybody))
+
+    assert "4 tries are left" in known
+    assert "4 tries are left" in unknown
+
+
+def test_a_new_code_is_said_to_be_on_its_way(dana):
+    dana.ask()
+    assert "on its way</strong>" not in dana.get("/portal/code").text
+
+    dana.post("/portal/login/northwind-studio", email=DANA, again="yes")
+
+    assert "<strong>A new code is on its way</strong>" in dana.get("/portal/code").text
+    assert dana.post("/portal/code", code=dana.code()).status_code == 303
 
 
 def test_the_fifth_try_may_still_be_right(dana):
@@ -220,6 +250,26 @@ def test_the_code_is_over_once_the_button_was_pressed(dana):
 
     dana.post("/portal/code", code=code)
 
+    assert len(sessions()) == 1
+
+
+def test_the_button_says_as_whom_it_lets_in(dana):
+    dana.ask()
+
+    page = dana.get(button(dana)).text
+
+    assert "d••••••••s@harbordental.example" in page
+    assert DANA not in page
+
+
+def test_a_button_leads_on_who_is_signed_in_already(dana):
+    dana.ask()
+    address = button(dana)
+    dana.post("/portal/code", code=dana.code())
+
+    assert dana.get(address).headers["Location"] == "/portal/connections"
+    assert dana.get("/portal/code").headers["Location"] == "/portal/connections"
+    assert dana.post(address).headers["Location"] == "/portal/connections"
     assert len(sessions()) == 1
 
 

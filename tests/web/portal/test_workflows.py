@@ -104,7 +104,11 @@ def test_it_does_not_say_so_while_somebody_else_is_asked(app, dana, page, worksp
 
     assert "All 2 apps are connected." in said
     assert "is unblocked" not in said
-    assert "still waits for an account" in said
+    assert "still waits for an account; if it is yours to give" in said
+    with transaction() as session:
+        session.add(Slot(agency_id=workspace.agency_id, workspace_id=workspace.id, workflow_id=asked[0].workflow_id, app_key="hubspot"))  # fmt: skip
+    assert "still waits for 2 accounts; Northwind Studio asks you for those that are yours" in words(dana.get(page))
+    assert '<a class="btn btn-secondary" id="back-to-connections" href="/portal/connections">' in dana.get(page)
 
 
 def test_an_expired_request_says_so_and_whom_to_ask_and_starts_nothing(dana, page, asked, agency):
@@ -268,7 +272,20 @@ def test_a_card_that_was_cancelled_meanwhile_leads_to_the_page_as_it_is(dana, pa
 
     assert answer.status_code == 303
     assert answer.headers["Location"] == page
-    assert "There is nothing left to connect." in words(dana.get(page))
+    said = words(dana.get(page))
+    assert "The requests for Northdesk and Postwave were cancelled. There is nothing that you have to do" in said
+    assert "0 of" not in said
+
+
+def test_a_request_that_was_cancelled_beside_others_is_said_to_be_until_it_is_asked_again(dana, owner, page, asked):
+    connection_requests.cancel(owner.agency, asked[0].public_id, by=owner)
+    assert "The request for Northdesk was cancelled." in words(dana.get(page))
+    assert "0 of 1 connected" in words(dana.get(page))
+
+    again = connection_requests.request_again(owner.agency, asked[0].public_id, by=owner)
+    sending.send(again.workflow, by=owner)
+
+    assert "was cancelled" not in words(dana.get(page))
 
 
 def test_other_members_and_other_workspaces_do_not_find_it(app, agency, owner, dana, page, asked, workspace):
