@@ -305,6 +305,16 @@ def the_branded_page_half_way(stage: Stage) -> None:
     stage.client(sheets).look()
 
 
+@screen(
+    "Somebody of the client connected this Slack account, and it is theirs: only they can connect it anew. "
+    "Use their connection, or choose another account."
+)
+def the_branded_page_of_staff_with_an_account_of_the_clients(stage: Stage) -> None:
+    (slack,) = stage.sent(SLACK)
+    stage.change(slack, notice=Notice.THEIRS)
+    stage.client(slack).look()
+
+
 @screen("1 of 1 connected")
 def the_branded_page_once_all_is_connected(stage: Stage) -> None:
     (asked,) = stage.sent(SLACK)

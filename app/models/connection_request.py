@@ -50,6 +50,7 @@ class Notice(StrEnum):
     PARTIAL = "partial"
     UNCONFIGURED = "unconfigured"
     OTHER_ACCOUNT = "other_account"
+    THEIRS = "theirs"  # staff signed in with an account that a client gave
 
 
 class ConnectionRequest(InWorkspace, Model):

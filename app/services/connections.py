@@ -15,16 +15,16 @@ from app.database import lock, transaction
 from app.errors import NotFound, Refused
 from app.extensions import db
 from app.i18n import _
-from app.models import Agency, Connection, Flow, Health, Staff
+from app.models import Agency, Connection, Flow, Health, Kind, Staff
 from app.oauth import scopes as protocol
 from app.oauth.faults import OAuthError
 from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.prepared import Prepared, Row
-from app.services import addresses, audit, causes, lifetimes, members, refresh_plans, scopes, secrets
+from app.services import addresses, audit, causes, lifetimes, members, refresh_plans, scopes, secrets, staff
 from app.services.audit import Actor
 from app.services.secrets import Kept
-from app.tenancy import across_tenants
+from app.tenancy import across_tenants, acting_for
 from app.vault import Masked, VaultError
 
 
@@ -34,6 +34,10 @@ class Narrower(Exception):
     def __init__(self, missing: tuple[str, ...]) -> None:
         super().__init__("The new token is narrower than what is in use.")
         self.missing = missing
+
+
+class Theirs(Exception):
+    """Staff signed in with an account that a client gave, whose secret is not theirs to replace."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def sought(app: App, identity: Identity | None) -> dict[str, str | None]:
 
 
 def store(flow: Row | Flow, asked: Row, app: App, grant: Grant, *, at: datetime) -> Connection | Kept:
-    """Keep a grant as the connection of its account: a new one, or the one this workspace has of it. Raises Narrower.
+    """Keep a grant as the connection of its account: a new one, or the one this workspace has of it. Raises Narrower, Theirs.
 
     Within a transaction that holds the workspace's lock, in which `asked` was read.
     """
@@ -104,6 +108,8 @@ def store(flow: Row | Flow, asked: Row, app: App, grant: Grant, *, at: datetime)
         kept_before = db.session.get_one(Connection, known)
         if kept_before.deleted_at is not None:  # its name may have been given to another meanwhile
             kept_before.name = _free_name(flow, asked, identity.label or app.name)
+        elif asked.kind is Kind.CONNECT and _is_theirs(kept_before, flow):
+            raise Theirs
         return renew(kept_before, flow, app, grant, at=at)
     refreshable = grant.token.refresh_token is not None
     brought = _brought(flow, app, grant, refreshable=refreshable, at=at)
@@ -114,6 +120,14 @@ def store(flow: Row | Flow, asked: Row, app: App, grant: Grant, *, at: datetime)
         refresh_plans.put(kept, 1, agency_id=flow.agency_id, expires_at=grant.token.expires_at, at=at)
     _record("connection.created", kept, flow, brought["scopes"], at=at)
     return kept
+
+
+def _is_theirs(connection: Connection, flow: Row | Flow) -> bool:
+    """Whether a client owns it, and it is staff who connect its account now; what was revoked has no secret to replace."""
+    if connection.owner_email in (None, flow.recipient) or connection.health is Health.REVOKED:
+        return False
+    with acting_for(flow.agency_id):  # whoever is a client sees no staff
+        return staff.is_one(flow.agency_id, flow.recipient)
 
 
 def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, at: datetime) -> Connection:

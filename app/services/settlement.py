@@ -13,7 +13,7 @@ from app.oauth.identify import Identity
 from app.prepared import Row
 from app.services import addresses, audit, bundles, connection_requests, connections, flow_rows, flows, grants, pauses
 from app.services.audit import Actor
-from app.services.connections import Grant, Narrower
+from app.services.connections import Grant, Narrower, Theirs
 
 CONNECTED, WITHDRAWN = "connected", "withdrawn"
 
@@ -34,9 +34,7 @@ def settle(flow: Row, app: App, grant: Grant) -> str:
             return _hold_partial(flow, grant, lacking, at=at)
         if grant.fault:
             pauses.keep(flow.oauth_client, grant.fault.retry_after, at=at)
-            ending = _row_of(flow)
-            grants.hold(ending, grant, until=at, at=at)
-            return _note_failure(ending, flows.NOTICES.get(grant.fault.code, Notice.PROVIDER), at=at)
+            return _give_back(flow, grant, flows.NOTICES.get(grant.fault.code, Notice.PROVIDER), at=at)
         if _is_other(asked, grant.identity):
             return _hold(flow, grant, Notice.OTHER_ACCOUNT, at=at)
         return _connect(flow, asked, app, grant, at=at)
@@ -70,6 +68,8 @@ def _connect(flow: Row | Flow, asked: Row, app: App, grant: Grant, *, at: dateti
                 connection_requests.mended(connection, besides=asked.id, by=by, at=at)
     except Narrower as narrower:
         return _hold_partial(flow, grant, narrower.missing, at=at, is_needed_more=True)
+    except Theirs:
+        return _give_back(flow, grant, Notice.THEIRS, at=at)
     # point: request.settled
     if asked.is_held:
         grants.replace_earlier(flow, at=at)
@@ -164,6 +164,13 @@ def throw_away(flow: Row, grant: Grant, outcome: str) -> str:
         _end(ending, FlowStatus.FAILED, outcome, at=at)
         # point: grant.refused
     return outcome
+
+
+def _give_back(flow: Row | Flow, grant: Grant, notice: Notice, *, at: datetime) -> str:
+    """The same of what a request asked for, with the reason on its card. Within a transaction."""
+    ending = _row_of(flow)
+    grants.hold(ending, grant, until=at, at=at)
+    return _note_failure(ending, notice, at=at)
 
 
 def fail(flow: Row, notice: Notice) -> str:

@@ -33,6 +33,12 @@ def get(agency: Agency, public_id: str) -> Staff:
     return found
 
 
+def is_one(agency_id: int, email: str) -> bool:
+    """Whether an address is of a person of the agency, who may sign in."""
+    theirs = (Staff.agency_id == agency_id, Staff.email == email, Staff.disabled_at.is_(None))
+    return db.session.scalar(select(Staff.id).where(*theirs)) is not None
+
+
 def may_change(by: Staff, person: Staff) -> bool:
     """Whether one may change the other's role or access: nobody their own, and only owners an owner's."""
     return by.manages and by.id != person.id and (by.role is Role.OWNER or person.role is not Role.OWNER)

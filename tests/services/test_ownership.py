@@ -1,10 +1,11 @@
 """Whose a connection is: of the address that gave it, and once that was removed of whoever is there."""
 
 import pytest
+from sqlalchemy import select
 
 from app.database import transaction
 from app.extensions import db
-from app.models import Health, Member
+from app.models import Health, Member, Notice, OutboxItem, Status
 from app.services import connections, members, secrets
 from app.services.audit import Actor
 from tests import factories
@@ -103,24 +104,76 @@ def test_what_was_deleted_is_nobodys(workspace, people, clock, left):
     assert owners(of(DANA, workspace, **gone)) == []
 
 
+def asked_of(recipient, workspace, owner, name):
+    made = factories.make_workflow(workspace, owner, ("slack", "send_channel_message"), name=name)
+    return factories.make_sent(made, owner, recipient=recipient)
+
+
+def approve(asked):
+    browser = Browser()
+    browser.open(asked.bundle)
+    landing = browser.finish(browser.start(asked))
+    db.session.rollback()
+    return landing
+
+
+def connected(workspace, owner, recipient, name):
+    """The connection that comes of asking somebody for Slack."""
+    (asked,) = asked_of(recipient, workspace, owner, name)
+    assert approve(asked).is_connected
+    return asked.connection
+
+
 def test_who_approves_it_anew_is_its_owner_from_then_on(workspace, people, owner, stub, clock):
     """And whoever had it after a removal has it no longer."""
-
-    def connect(recipient, name):
-        made = factories.make_workflow(workspace, owner, ("slack", "send_channel_message"), name=name)
-        (asked,) = factories.make_sent(made, owner, recipient=recipient)
-        browser = Browser()
-        browser.open(asked.bundle)
-        browser.finish(browser.start(asked))
-        db.session.rollback()
-        return asked.connection
-
-    connection = connect(DANA, "One")
+    connection = connected(workspace, owner, DANA, "One")
     assert owners(connection) == [DANA]
     leave(people[DANA], connection, clock.now)
 
-    assert connect(SAM, "Two").id == connection.id
+    assert connected(workspace, owner, SAM, "Two").id == connection.id
     assert (owners(connection), connection.owner_left_at) == ([SAM], None)
+
+
+@pytest.mark.parametrize("health", [Health.ACTIVE, Health.PENDING, Health.ERROR])
+@pytest.mark.parametrize("has_left", [False, True])
+def test_staff_who_connect_the_same_account_replace_nothing(workspace, people, owner, stub, clock, health, has_left):
+    """What they brought is given back, their request stays open, and the card says why."""
+    theirs = connected(workspace, owner, DANA, "One")
+    with transaction():
+        theirs.health = health
+    if has_left:
+        leave(people[DANA], theirs, clock.now)
+    before = (theirs.secret_id, theirs.secret.version, owners(theirs), theirs.health, theirs.granted_at)
+
+    (asked,) = asked_of(owner.email, workspace, owner, "Two")
+    landing = approve(asked)
+
+    db.session.expire_all()
+    assert (theirs.secret_id, theirs.secret.version, owners(theirs), theirs.health, theirs.granted_at) == before
+    assert not landing.is_connected
+    assert (asked.status, asked.notice, asked.connection_id) == (Status.PENDING, Notice.THEIRS, None)
+    discarded = db.session.scalar(select(OutboxItem).where(OutboxItem.kind == "grant.discard"))
+    assert discarded.due_at == clock.now
+    stub.account = "another@client.example"
+    assert approve(asked).is_connected
+
+
+def test_staff_connect_what_is_their_own_or_was_let_go(workspace, owner, stub):
+    mine = connected(workspace, owner, owner.email, "One")
+    assert connected(workspace, owner, owner.email, "Two").id == mine.id
+
+    with transaction():
+        mine.health, mine.owner_email = Health.REVOKED, DANA
+    assert connected(workspace, owner, owner.email, "Three").owner_email == owner.email
+
+
+def test_staff_who_left_are_nobody_in_particular(agency, workspace, owner, stub, clock):
+    theirs = connected(workspace, owner, DANA, "One")
+    former = factories.make_staff(agency, "Ben Former")
+    with transaction():
+        former.disabled_at = clock.now
+
+    assert connected(workspace, owner, former.email, "Two").id == theirs.id
 
 
 def test_a_name_or_a_refresh_changes_no_owner(workspace, people, clock):
