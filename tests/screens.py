@@ -3,12 +3,14 @@
 import shutil
 import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
 from tests.support.browser import ARGS, chromium
 from tests.support.tour import tour
+from tests.support.tour_states import states
 
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 SCHEMES = ("light", "dark")
@@ -21,7 +23,7 @@ def shoot(folder: Path) -> int:
     count = 0
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as work:
         browser = playwright.chromium.launch(executable_path=chromium(playwright), args=ARGS)
-        for name, page in tour(browser, Path(work)):
+        for name, page in chain(tour(browser, Path(work)), states(browser, Path(work))):
             for size, viewport in SIZES.items():
                 page.set_viewport_size(viewport)
                 for scheme in SCHEMES:
