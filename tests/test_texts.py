@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from app.models import Health, Notice, OutboxState, Source
-from app.services import connection_requests, own_clients, sending, workflows
+from app.services import connection_requests, fulfilment, own_clients, sending, workflows
 from tests import factories
 from tests.support import browsing, shared_app
 from tests.support.staff_browser import StaffBrowser
@@ -227,7 +227,7 @@ def requests_whose_connection_broke(stage: Stage) -> None:
     stage.change(stage.connect(slack), health=Health.ERROR)
     gone = stage.connect(hubspot)
     stage.change(gone, health=Health.REVOKED)
-    connection_requests.revoke_for(gone, by=stage.owner, at=stage.clock.now)
+    fulfilment.revoke_for(gone, by=stage.owner, at=stage.clock.now)
     stage.look_at(slack.workflow)
 
 

@@ -1,5 +1,6 @@
 """E-mail addresses and names as people type them, made safe to store, compare and put into a mail."""
 
+import re
 import unicodedata
 
 from email_validator import EmailNotValidError, validate_email
@@ -68,3 +69,17 @@ def clean_text(text: str, *, field: str, most: int) -> str:
     if any(c not in HARMLESS and unicodedata.category(c) in UNSHOWN for c in note):
         raise Refused(_("This holds a character that can't be shown."), field=field)
     return note
+
+
+def clean_expected(text: str) -> str:
+    """An expected account as stored: an address or a domain in lower case, or nothing."""
+    expected = text.strip().lower().removeprefix("@")
+    if not expected:
+        return ""
+    if "@" in expected:
+        return normalise(expected, field="expected_account")
+    if len(expected) > 253 or not re.fullmatch(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", expected):
+        raise Refused(
+            _("Write an e-mail address or a domain, like name@company.com or company.com."), field="expected_account"
+        )
+    return expected

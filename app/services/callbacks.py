@@ -18,7 +18,7 @@ from app.oauth.faults import OAuthError
 from app.oauth.identify import identify
 from app.prepared import Row
 from app.services import flow_rows, flows, oauth_clients, pauses, portal_visitors, scopes, sealed, settlement
-from app.services.connections import Grant
+from app.services.accounts import Grant
 from app.tenancy import across_tenants, acting_for
 from app.vault import Masked, open_
 

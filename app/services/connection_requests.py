@@ -1,11 +1,9 @@
 """Connection requests: queued on a slot, moved by the table of statuses, settled once."""
 
-import re
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, bindparam, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
@@ -15,11 +13,10 @@ from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.i18n import _, lazy_gettext
-from app.models import Agency, Bundle, Connection, ConnectionRequest, Kind, Slot, Source, Staff, Status
-from app.prepared import Prepared, Row
+from app.models import Agency, Bundle, ConnectionRequest, Kind, Slot, Source, Staff, Status
+from app.prepared import Row
 from app.services import addresses, audit, bundles, oauth_clients, scopes
 from app.services.audit import Actor
-from app.services.secrets import Kept
 
 NOT_OAUTH = "OAuth provider on this request is not configured for OAuth2."
 STEP_IS_GONE = lazy_gettext("The step that this was for is no longer there.")
@@ -33,26 +30,6 @@ FROM: dict[Status, frozenset[Status]] = {
     Status.REVOKED: frozenset({Status.FULFILLED}),
     Status.QUEUED: frozenset(),
 }
-
-
-_FULFIL = Prepared(
-    update(ConnectionRequest)
-    .where(
-        ConnectionRequest.id == bindparam("asked"),
-        or_(*(ConnectionRequest.status == status for status in FROM[Status.FULFILLED])),
-    )
-    .values(
-        status=Status.FULFILLED,
-        transition=ConnectionRequest.transition + 1,
-        settled_at=bindparam("at"),
-        connection_id=bindparam("connection"),
-        other_account=or_(ConnectionRequest.other_account, bindparam("other", type_=Boolean)),
-        notice=None,
-        granted_scopes=None,
-        hand_over_to=None,
-    )
-)
-_FILL = Prepared(update(Slot).where(Slot.id == bindparam("slot")).values(connection_id=bindparam("connection")))
 
 
 def get(agency: Agency, public_id: str) -> ConnectionRequest:
@@ -92,7 +69,7 @@ def queue(slot: Slot, *, recipient: str, note: str = "", expected_account: str =
     check_eligible(by.agency, app)
     address = addresses.normalise(recipient, field="recipient")
     note = addresses.clean_text(note, field="note", most=NOTE_LENGTH)
-    expected = clean_expected(expected_account)
+    expected = addresses.clean_expected(expected_account)
     slot_id, workspace_id = slot.id, slot.workspace_id
     try:
         with transaction() as session:
@@ -131,26 +108,12 @@ def _is_covered(slot: Slot, app: App) -> bool:
     return held is not None and held.works and not scopes.missing(app, scopes.of_slot(slot), held)
 
 
-def clean_expected(text: str) -> str:
-    """An expected account as stored: an address or a domain in lower case, or nothing."""
-    expected = text.strip().lower().removeprefix("@")
-    if not expected:
-        return ""
-    if "@" in expected:
-        return addresses.normalise(expected, field="expected_account")
-    if len(expected) > 253 or not re.fullmatch(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", expected):
-        raise Refused(
-            _("Write an e-mail address or a domain, like name@company.com or company.com."), field="expected_account"
-        )
-    return expected
-
-
 def edit(agency: Agency, public_id: str, *, note: str, expected_account: str, by: Staff) -> ConnectionRequest:
     """Change what a queued request tells its client and expects of them; Conflict once it has been sent, as they may have read it."""
     at = clock.now()
     values = {
         "note": addresses.clean_text(note, field="note", most=NOTE_LENGTH),
-        "expected_account": clean_expected(expected_account),
+        "expected_account": addresses.clean_expected(expected_account),
     }
     with transaction() as session:
         asked = get(agency, public_id)
@@ -233,99 +196,6 @@ def decline(asked: ConnectionRequest, *, reason: str) -> None:
             audit.record("request.declined", asked, by=actor, at=at, app=asked.app_key, reason=reason)
         elif asked.status is not Status.DECLINED:
             raise Conflict(_("This request is already settled."))
-
-
-def fulfil(
-    asked: ConnectionRequest | Row,
-    connection: Connection | Row | Kept,
-    *,
-    generation: int,
-    at: datetime,
-    by: Actor,
-    other_account: bool = False,
-) -> bool:
-    """Settle a request with the connection that was made for it; false when it was withdrawn or settled meanwhile.
-
-    Within a transaction that began by touching the workspace, and so holds its lock.
-    """
-    if asked.generation != generation:
-        return False
-    done = _FULFIL(asked=asked.id, connection=connection.id, other=other_account, at=at)
-    if done.rowcount != 1:
-        return False
-    # point: request.moved
-    if asked.slot_id is not None:
-        _FILL(slot=asked.slot_id, connection=connection.id)
-    # point: slot.filled
-    if asked.bundle_id is not None:
-        bundles.close_settled(asked.bundle_id, at=at)
-    subject = audit.Subject("connection_request", asked.public_id, asked.workspace_id)
-    told = {"app": asked.app_key, "connection": connection.public_id}
-    audit.record("request.fulfilled", subject, by=by, at=at, **told, kind=asked.kind)
-    if other_account:
-        audit.record("request.other_account", subject, by=by, at=at, app=asked.app_key, account=connection.account)
-    db.session.expire_all()
-    return True
-
-
-def mended(connection: Connection | Kept, *, besides: int | None = None, by: Actor, at: datetime) -> None:
-    """Settle what still asks that a connection be mended, now that it is: one that was not sent yet is withdrawn.
-
-    Within a transaction that holds the workspace's lock.
-    """
-    for asked in mending(ConnectionRequest.connection_id == connection.id, ConnectionRequest.id != (besides or 0)):
-        if asked.status is Status.QUEUED:
-            withdraw(asked, by=by, at=at)
-        else:
-            fulfil(asked, connection, generation=asked.generation, at=at, by=by)
-
-
-def mending(*which: ColumnElement[bool]) -> Sequence[ConnectionRequest]:
-    """Those of these requests that ask, or may still be answered, to mend a connection."""
-    return db.session.scalars(
-        select(ConnectionRequest)
-        .where(
-            ConnectionRequest.kind == Kind.REAUTHORIZE,
-            ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING, Status.DECLINED]),
-            *which,
-        )
-        .order_by(ConnectionRequest.id)
-    ).all()
-
-
-def revoke_for(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
-    """Mark the fulfilled requests behind a connection as revoked with it."""
-    with transaction() as session:
-        behind = select(ConnectionRequest).where(
-            ConnectionRequest.connection_id == connection.id, ConnectionRequest.status == Status.FULFILLED
-        )
-        for asked in session.scalars(behind).all():
-            if moved(asked, to=Status.REVOKED):
-                audit.record("request.revoked", asked, by=by, at=at, app=asked.app_key)
-
-
-def live_for(slot: Slot) -> ConnectionRequest | None:
-    """The queued or pending request of a slot, of which there is one at most."""
-    return db.session.scalar(
-        select(ConnectionRequest).where(
-            ConnectionRequest.slot_id == slot.id,
-            ConnectionRequest.kind == Kind.CONNECT,
-            ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING]),
-        )
-    )
-
-
-def unsettled_for(slot: Slot) -> Sequence[ConnectionRequest]:
-    """The slot's requests that something may still come of: queued, pending or declined."""
-    return db.session.scalars(
-        select(ConnectionRequest)
-        .where(
-            ConnectionRequest.slot_id == slot.id,
-            ConnectionRequest.kind == Kind.CONNECT,
-            ConnectionRequest.status.in_([Status.QUEUED, Status.PENDING, Status.DECLINED]),
-        )
-        .order_by(ConnectionRequest.id)
-    ).all()
 
 
 def in_bundle(bundle: Bundle | Row, public_id: str) -> ConnectionRequest:

@@ -14,8 +14,8 @@ from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.prepared import Row
 from app.services import audit, flow_rows, giving_back, outbox, sealed
+from app.services.accounts import Grant
 from app.services.audit import SYSTEM
-from app.services.connections import Grant
 from app.tenancy import acting_for
 from app.vault import Masked, open_, seal
 

@@ -18,6 +18,7 @@ from app.services import (
     bundles,
     connection_requests,
     counters,
+    fulfilment,
     intake_rows,
     intake_sessions,
     limits,
@@ -261,7 +262,7 @@ def use_offer(bundle: Row | Bundle, request_id: str, connection_id: str) -> None
         if (
             offer is None
             or offer.public_id != connection_id
-            or not connection_requests.fulfil(
+            or not fulfilment.fulfil(
                 asked, offer, generation=asked.generation, at=at, by=Actor.client(bundle.recipient)
             )
         ):

@@ -13,7 +13,17 @@ from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.i18n import _
 from app.models import Connection, ConnectionRequest, Member, Staff, Workspace
-from app.services import addresses, audit, bundles, connection_requests, counters, letters, paging, portal_sessions
+from app.services import (
+    addresses,
+    audit,
+    bundles,
+    connection_requests,
+    counters,
+    fulfilment,
+    letters,
+    paging,
+    portal_sessions,
+)
 from app.services.letters import Invited
 from app.services.paging import Page
 
@@ -174,7 +184,7 @@ def remove(workspace: Workspace, public_id: str, *, by: Staff) -> int:
 
 def _withdraw(*which: ColumnElement[bool], by: Staff, at: datetime) -> None:
     """Ask nobody any more to mend what is not theirs now; staff can ask whoever has it."""
-    for asked in connection_requests.mending(*which):
+    for asked in fulfilment.mending(*which):
         connection_requests.withdraw(asked, by=by, at=at)
 
 

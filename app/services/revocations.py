@@ -21,7 +21,17 @@ from app.models import (
     Staff,
     Workflow,
 )
-from app.services import audit, bundles, confirmations, connection_requests, connections, outbox, scopes, secrets
+from app.services import (
+    audit,
+    bundles,
+    confirmations,
+    connection_requests,
+    connections,
+    fulfilment,
+    outbox,
+    scopes,
+    secrets,
+)
 from app.services.audit import Actor
 from app.services.slots import NeedsConfirmation
 
@@ -98,7 +108,7 @@ def _end(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
     db.session.refresh(connection)
     # point: connection.ended
     _withdraw(connection, by=by, at=at)
-    connection_requests.revoke_for(connection, by=by, at=at)
+    fulfilment.revoke_for(connection, by=by, at=at)
     audit.record("connection.revoked", connection, by=by, at=at, app=connection.app_key, account=connection.account)
     if standing is Revocation.PENDING and connection.secret is not None:
         key = f"{connection.public_id}:{connection.secret.public_id}"
@@ -121,7 +131,7 @@ def standing_of(connection: Connection) -> Revocation:
 
 def _withdraw(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
     """Ask nobody any more to mend it."""
-    for asked in connection_requests.mending(ConnectionRequest.connection_id == connection.id):
+    for asked in fulfilment.mending(ConnectionRequest.connection_id == connection.id):
         connection_requests.withdraw(asked, by=by, at=at)
 
 

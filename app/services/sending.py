@@ -14,7 +14,16 @@ from app.errors import Conflict, RateLimited, Refused
 from app.extensions import db
 from app.i18n import _, ngettext
 from app.models import Agency, Bundle, ConnectionRequest, Kind, Recipient, Slot, Staff, Status, Workflow
-from app.services import addresses, audit, bundles, connection_requests, mending_requests, oauth_clients, scopes
+from app.services import (
+    addresses,
+    audit,
+    bundles,
+    connection_requests,
+    mending_requests,
+    oauth_clients,
+    scopes,
+    slot_requests,
+)
 
 MOST_RESENDS = 3
 _WITH_SLOT = (
@@ -214,7 +223,7 @@ def is_asked_anew(asked: ConnectionRequest) -> bool:
     if asked.kind is Kind.REAUTHORIZE:
         ids = [asked.connection_id] if asked.connection_id else []
         return any(each.status.live for each in mending_requests.standing(ids).values())
-    return asked.slot is not None and connection_requests.live_for(asked.slot) is not None
+    return asked.slot is not None and slot_requests.live_for(asked.slot) is not None
 
 
 def check_not_archived(asked: ConnectionRequest) -> None:

@@ -11,9 +11,20 @@ from app.models import Flow, FlowStatus, Kind, Notice, Status
 from app.oauth import scopes as protocol
 from app.oauth.identify import Identity
 from app.prepared import Row
-from app.services import addresses, audit, bundles, connection_requests, connections, flow_rows, flows, grants, pauses
+from app.services import (
+    accounts,
+    addresses,
+    audit,
+    bundles,
+    connections,
+    flow_rows,
+    flows,
+    fulfilment,
+    grants,
+    pauses,
+)
+from app.services.accounts import Grant, Narrower, Theirs
 from app.services.audit import Actor
-from app.services.connections import Grant, Narrower, Theirs
 
 CONNECTED, WITHDRAWN = "connected", "withdrawn"
 
@@ -26,7 +37,7 @@ def settle(flow: Row, app: App, grant: Grant) -> str:
     at = clock.now()
     with transaction():
         bundles.touch(flow.workspace_id, at=at)  # which locks it
-        asked = flow_rows.ASKED(asked=flow.request_id, **connections.sought(app, grant.identity)).one()
+        asked = flow_rows.ASKED(asked=flow.request_id, **accounts.sought(app, grant.identity)).one()
         # point: callback.locked
         if not _is_wanted(asked, flow, app, grant):
             return throw_away(flow, grant, WITHDRAWN)
@@ -45,7 +56,7 @@ def accept(flow: Flow, app: App, grant: Grant, *, at: datetime) -> str | None:
 
     Within a transaction that holds the workspace's lock.
     """
-    asked = flow_rows.ASKED(asked=flow.request_id, **connections.sought(app, grant.identity)).one()
+    asked = flow_rows.ASKED(asked=flow.request_id, **accounts.sought(app, grant.identity)).one()
     is_open = asked.status in (Status.PENDING, Status.DECLINED)
     if not is_open or asked.kind is Kind.REAUTHORIZE or not _is_wanted(asked, flow, app, grant):
         return None
@@ -58,14 +69,12 @@ def _connect(flow: Row | Flow, asked: Row, app: App, grant: Grant, *, at: dateti
     """Make the connection, and fulfil the request unless that is done."""
     try:
         with audit.together():
-            connection = connections.store(flow, asked, app, grant, at=at)
+            connection = accounts.store(flow, asked, app, grant, at=at)
             # point: connection.stored
             by = Actor.client(asked.recipient)
-            connection_requests.fulfil(
-                asked, connection, generation=flow.generation, at=at, by=by, other_account=is_other
-            )
+            fulfilment.fulfil(asked, connection, generation=flow.generation, at=at, by=by, other_account=is_other)
             if asked.known:
-                connection_requests.mended(connection, besides=asked.id, by=by, at=at)
+                fulfilment.mended(connection, besides=asked.id, by=by, at=at)
     except Narrower as narrower:
         return _hold_partial(flow, grant, narrower.missing, at=at, is_needed_more=True)
     except Theirs:
@@ -144,10 +153,10 @@ def renew(flow: Row, app: App, grant: Grant) -> str:
         if protocol.missing(flow.scopes, grant.scopes, app):
             return throw_away(flow, grant, Notice.PARTIAL)
         try:
-            connections.renew(connection, flow, app, grant, at=at)
+            accounts.renew(connection, flow, app, grant, at=at)
         except Narrower:
             return throw_away(flow, grant, Notice.PARTIAL)
-        connection_requests.mended(connection, by=Actor.client(flow.recipient), at=at)
+        fulfilment.mended(connection, by=Actor.client(flow.recipient), at=at)
         flow_rows.DONE(flow=flow.id, came_to=CONNECTED, at=at)
     return CONNECTED
 

@@ -12,7 +12,7 @@ from app.errors import Conflict, DomainError, NotFound, Refused
 from app.extensions import db
 from app.i18n import _
 from app.models import Connection, Health, Slot, Source, Staff, Workflow
-from app.services import audit, bundles, confirmations, connection_requests, scopes
+from app.services import audit, bundles, confirmations, connection_requests, scopes, slot_requests
 
 MOST_OFFERED = 200
 
@@ -95,7 +95,7 @@ def use_connection(slot: Slot, connection_id: str, *, confirmed: bool = False, b
         app = scopes.app_of(slot)
         if scopes.missing(app, scopes.of_slot(slot), chosen):
             raise Refused(_("This account does not cover what the workflow needs."))
-        if slot.connection_id == chosen.id and not connection_requests.unsettled_for(slot):
+        if slot.connection_id == chosen.id and not slot_requests.unsettled_for(slot):
             return
         withdraw_request(slot, confirmed=confirmed, by=by, at=at)
         slot.connection_id = chosen.id
@@ -108,7 +108,7 @@ def withdraw_request(slot: Slot, *, confirmed: bool, by: Staff, at: datetime) ->
 
     A declined one goes too, so that a client who thinks better of it does not undo what staff decided since.
     """
-    asked_for = connection_requests.unsettled_for(slot)
+    asked_for = slot_requests.unsettled_for(slot)
     live = next((asked for asked in asked_for if asked.status.live), None)
     if live is not None and not confirmed:
         raise NeedsConfirmation(confirmations.cancels(live))

@@ -9,7 +9,7 @@ from app import clock as app_clock
 from app.database import transaction
 from app.extensions import db
 from app.models import ConnectionRequest, Workflow
-from app.services import connection_requests, sending
+from app.services import fulfilment, sending
 from app.services.audit import Actor
 from tests import factories
 from tests.e2e import in_process
@@ -74,7 +74,7 @@ def connect_elsewhere(house: House, asked: ConnectionRequest) -> None:
         scopes=list(asked.sent_scopes or ()),
     )
     with transaction():
-        assert connection_requests.fulfil(
+        assert fulfilment.fulfil(
             asked, connection, generation=asked.generation, at=app_clock.now(), by=Actor.client(asked.recipient)
         )
 

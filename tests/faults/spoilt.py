@@ -8,7 +8,7 @@ from app import clock
 from app.database import transaction
 from app.extensions import db
 from app.models import OutboxItem, OutboxState
-from app.services import bundle_mail, bundles, callbacks, claims, connections, sending
+from app.services import accounts, bundle_mail, bundles, callbacks, claims, connections, sending
 
 
 def the_transmitting_commit() -> None:
@@ -48,14 +48,14 @@ def the_outbox_in_the_transaction() -> None:
 
 def the_one_transaction_of_a_connection() -> None:
     """The connection is stored first, and the request fulfilled in another transaction."""
-    store = connections.store
+    store = accounts.store
 
     def store_at_once(*args: Any, **options: Any) -> connections.Connection:
         connection = store(*args, **options)
         db.session.commit()
         return connection
 
-    connections.store = store_at_once
+    accounts.store = store_at_once
 
 
 def the_claim_before_the_exchange() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from app import clock
 from app.database import transaction
 from app.models import Connection, ConnectionRequest
-from app.services import bundles, connection_requests
+from app.services import bundles, fulfilment
 from app.services.audit import SYSTEM
 
 
@@ -14,7 +14,7 @@ def settle(asked: ConnectionRequest, connection: Connection) -> None:
     at = clock.now()
     with transaction():
         bundles.touch(asked.workspace_id, at=at)
-        assert connection_requests.fulfil(asked, connection, generation=asked.generation, at=at, by=SYSTEM)
+        assert fulfilment.fulfil(asked, connection, generation=asked.generation, at=at, by=SYSTEM)
 
 
 def change(row: Any, **values: Any) -> None:

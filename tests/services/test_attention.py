@@ -6,7 +6,17 @@ from app.database import transaction
 from app.extensions import db
 from app.models import Health, OutboxItem, OutboxState
 from app.oauth.faults import Fault
-from app.services import attention, connection_requests, nodes, sending, workflows, workspaces
+from app.services import (
+    attention,
+    broken_connections,
+    connection_requests,
+    nodes,
+    sending,
+    stuck_requests,
+    undelivered_mail,
+    workflows,
+    workspaces,
+)
 from app.services.attention import Counts
 from app.tenancy import acting_for
 from tests import factories
@@ -143,7 +153,7 @@ def test_clients_that_are_put_away_need_no_attention(agency, workspace, sent, ow
     workspaces.archive(agency, workspace.public_id, by=owner)
 
     assert attention.counts(agency).total == 0
-    assert attention.undelivered_page(agency).items == []
+    assert undelivered_mail.page(agency).items == []
 
 
 def test_others_are_not_counted(agency, stranger, sent):
@@ -181,16 +191,16 @@ def test_every_mail_that_failed_is_counted_and_on_some_page_and_nowhere_else(age
     fail_every_mail(agency)
     clock.forward(days=8)
 
-    first = attention.undelivered_page(agency)
-    second = attention.undelivered_page(agency, after=first.older)
+    first = undelivered_mail.page(agency)
+    second = undelivered_mail.page(agency, after=first.older)
 
     assert attention.counts(agency) == Counts(broken=0, stuck=0, undelivered=51)
-    assert attention.stuck_page(agency).items == []
+    assert stuck_requests.page(agency).items == []
     assert (len(first.items), len(second.items), second.older) == (50, 1, None)
     assert {each.bundle.recipient for page in (first, second) for each in page.items} == {
         each.recipient for each in asked
     }
-    assert attention.undelivered_page(agency, before=second.newer) == first
+    assert undelivered_mail.page(agency, before=second.newer) == first
 
 
 def trouble(agency, workspace, owner, count):
@@ -211,9 +221,9 @@ def test_it_is_asked_for_as_often_for_twenty_as_for_one(agency, owner):
         asks = {
             "counts": lambda: attention.counts(agency),
             "few": lambda: attention.first_few(agency, known),
-            "broken": lambda: attention.broken_page(agency),
-            "stuck": lambda: attention.stuck_page(agency),
-            "undelivered": lambda: attention.undelivered_page(agency),
+            "broken": lambda: broken_connections.page(agency),
+            "stuck": lambda: stuck_requests.page(agency),
+            "undelivered": lambda: undelivered_mail.page(agency),
         }
         return {name: cost(ask) for name, ask in asks.items()}
 

@@ -9,6 +9,7 @@ from app.models import Channel, Health, Source, Status
 from app.services import (
     board,
     connection_requests,
+    fulfilment,
     mending_requests,
     nodes,
     portal_requests,
@@ -105,7 +106,7 @@ def test_view_counts_an_account_once_that_was_revoked_and_asked_for_again(worksp
     settle(slack, held)
     with transaction():
         held.health = Health.REVOKED
-        connection_requests.revoke_for(held, by=owner, at=app_clock.now())
+        fulfilment.revoke_for(held, by=owner, at=app_clock.now())
     assert (seen(workflow).groups[0].connected, seen(workflow).groups[0].total) == (0, 2)
     connection_requests.request_again(agency, slack.public_id, by=owner)
 
@@ -164,7 +165,7 @@ def test_view_offers_what_was_revoked_again_until_it_is_asked_for(workspace, wor
     held = factories.make_connection(workspace, scopes=SLACK_SCOPES)
     settle(slack, held)
     change(held, health=Health.REVOKED)
-    connection_requests.revoke_for(held, by=owner, at=app_clock.now())
+    fulfilment.revoke_for(held, by=owner, at=app_clock.now())
     assert card(workflow, slack).may_ask_again
 
     connection_requests.request_again(owner.agency, slack.public_id, by=owner)

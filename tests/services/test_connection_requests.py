@@ -7,7 +7,7 @@ from app import runtime
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.models import AuditEvent, OutboxItem, Source, Status
-from app.services import connection_requests, nodes, sending, slots, workflows, workspaces
+from app.services import addresses, connection_requests, nodes, sending, slot_requests, slots, workflows, workspaces
 from tests import factories
 from tests.support import shared_app
 from tests.support.elsewhere import elsewhere
@@ -117,7 +117,7 @@ def test_queue_refuses_a_second_live_request_for_a_slot(agency, workflow, owner,
         factories.make_request(workflow.slots[0], owner, recipient=SAM)
 
     assert rows_of(agency) == before
-    assert connection_requests.live_for(workflow.slots[0]).id == first.id
+    assert slot_requests.live_for(workflow.slots[0]).id == first.id
 
 
 @pytest.mark.parametrize("speaks_oauth", [False, True], ids=["API key alone", "no client id"])
@@ -215,7 +215,7 @@ def test_queue_takes_a_note_as_it_was_typed(agency, workflow, owner):
     ],
 )
 def test_clean_expected_makes_accounts_comparable(app, app_context, typed, stored):
-    assert connection_requests.clean_expected(typed) == stored
+    assert addresses.clean_expected(typed) == stored
 
 
 def test_get_knows_no_request_of_another_agency(agency, workflow, owner, stranger):

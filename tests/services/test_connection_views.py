@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import NotFound
 from app.models import Health
-from app.services import attention, connection_views, forecasts, mending_requests
+from app.services import attention, broken_connections, connection_views, forecasts, mending_requests
 from app.services.connection_views import Filters
 from tests import factories
 from tests.services.settling import change
@@ -118,7 +118,7 @@ def test_the_forecast_says_who_is_asked_already(agency, held, owner, clock):
 
 
 def test_the_banner_names_the_last_that_broke_first(agency, workspace, clock):
-    assert attention.banner(agency, attention.counts(agency)) is None
+    assert broken_connections.banner(agency, attention.counts(agency).broken) is None
     for number in range(7):
         factories.make_connection(
             workspace, name=f"Slack {number}", health=Health.ERROR, updated_at=clock.now + timedelta(minutes=number)
@@ -126,7 +126,7 @@ def test_the_banner_names_the_last_that_broke_first(agency, workspace, clock):
     ours = factories.make_connection(
         workspace, "hubspot", workspace_id=None, health=Health.ERROR, updated_at=clock.now + timedelta(days=1)
     )
-    banner = attention.banner(agency, attention.counts(agency))
+    banner = broken_connections.banner(agency, attention.counts(agency).broken)
 
     assert (banner.count, len(banner.first)) == (8, 5)
     assert (banner.first[0].public_id, banner.first[0].place) == (ours.public_id, None)

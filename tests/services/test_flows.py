@@ -11,7 +11,7 @@ from app.extensions import db
 from app.models import AuditEvent, Flow, FlowStatus, Health, Notice, OutboxItem, Secret, Status
 from app.oauth.answers import TokenError
 from app.oauth.faults import Fault
-from app.services import callbacks, connection_requests, flows, intake, nodes, secrets, sending
+from app.services import callbacks, flows, fulfilment, intake, nodes, secrets, sending
 from app.services.audit import SYSTEM
 from tests import factories
 from tests.support import browsing, shared_app
@@ -302,7 +302,7 @@ def test_a_revoked_request_is_not_brought_back_by_a_flow_that_began_before(agenc
     (connection,) = connections()
     with transaction():
         connection.health = Health.REVOKED
-        connection_requests.revoke_for(connection, by=SYSTEM, at=clock.now)
+        fulfilment.revoke_for(connection, by=SYSTEM, at=clock.now)
 
     browser.finish(second)
 

@@ -14,6 +14,7 @@ from app.services import (
     board,
     board_rows,
     connection_requests,
+    fulfilment,
     intake,
     mending_requests,
     node_views,
@@ -290,7 +291,7 @@ def test_mended_otherwise_settles_it(workflow, held, owner):
     sending.send(workflow, by=owner)
 
     with transaction():
-        connection_requests.mended(held, by=Actor.client(PRIYA), at=app_clock.now())
+        fulfilment.mended(held, by=Actor.client(PRIYA), at=app_clock.now())
 
     db.session.refresh(asked)
     assert asked.status is Status.FULFILLED
@@ -427,7 +428,7 @@ def _fulfilled(workflow, held, owner):
     asked = factories.make_request(workflow.slots[0], owner)
     sending.send(workflow, by=owner)
     with transaction():
-        connection_requests.fulfil(asked, held, generation=0, by=SYSTEM, at=app_clock.now())
+        fulfilment.fulfil(asked, held, generation=0, by=SYSTEM, at=app_clock.now())
     return asked
 
 

@@ -14,8 +14,8 @@ from app.models import AuditEvent, Connection, Health, OutboxItem, OutboxState, 
 from app.oauth.faults import Fault
 from app.oauth.revoke import RevokeLater, RevokeOutcome
 from app.oauth.token import Token
-from app.services import claims, connections, giving_back, returns, revocations, sealed, secrets
-from app.services.connections import Grant
+from app.services import accounts, claims, connections, giving_back, returns, revocations, sealed, secrets
+from app.services.accounts import Grant
 from app.services.giving_back import NotGivenBack
 from app.tenancy import across_tenants
 from app.vault import Masked, seal
@@ -130,9 +130,7 @@ def renew(connection, clock, access="renewed", refresh=None):
     )
     brought = Token(access_token=Masked(access), refresh_token=Masked(refresh) if refresh else None, scopes=())
     with transaction():
-        connections.renew(
-            connection, flow, connections.scopes.app_of(connection), Grant(brought, None, ()), at=clock.now
-        )
+        accounts.renew(connection, flow, connections.scopes.app_of(connection), Grant(brought, None, ()), at=clock.now)
 
 
 # ── What the provider answers ───────────────────────────────────────────────

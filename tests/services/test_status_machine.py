@@ -17,7 +17,7 @@ from app.database import transaction
 from app.errors import DomainError
 from app.extensions import db
 from app.models import AuditEvent, Bundle, Connection, ConnectionRequest, Health, OutboxItem, Recipient, Slot, Status
-from app.services import connection_requests, handovers, intake, link_tokens, members, sending, workflows
+from app.services import connection_requests, fulfilment, handovers, intake, link_tokens, members, sending, workflows
 from app.services.audit import SYSTEM
 from app.tenancy import enter_tenant
 from tests import factories
@@ -183,7 +183,7 @@ class Requests(RuleBasedStateMachine):
         connection = db.session.get_one(Connection, held[number % len(held)])
         with transaction():
             connection.health, connection.revoked_at = Health.REVOKED, self.now
-            connection_requests.revoke_for(connection, by=SYSTEM, at=self.now)
+            fulfilment.revoke_for(connection, by=SYSTEM, at=self.now)
         self.model.revoke(connection.id)
 
     # ── What clients do ─────────────────────────────────────────────────────

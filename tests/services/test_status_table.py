@@ -7,7 +7,7 @@ from app.database import transaction
 from app.errors import Conflict, NotFound, Refused
 from app.extensions import db
 from app.models import Connection, Health, Status
-from app.services import connection_requests, handovers, nodes, sending, workflows
+from app.services import connection_requests, fulfilment, handovers, nodes, sending, workflows
 from app.services.audit import SYSTEM
 from tests import factories
 from tests.support import browsing, shared_app
@@ -108,7 +108,7 @@ class Stage:
         with transaction():
             if connection:
                 connection.health = Health.REVOKED
-                connection_requests.revoke_for(connection, by=SYSTEM, at=self.clock.now)
+                fulfilment.revoke_for(connection, by=SYSTEM, at=self.clock.now)
 
 
 # What an act comes to from each status, in the order of STATES: the status afterwards, or the refusal.

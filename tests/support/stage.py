@@ -16,7 +16,7 @@ from app.database import transaction
 from app.extensions import db
 from app.mailer import bundle_sent
 from app.models import Agency, Connection, ConnectionRequest, OutboxItem, OutboxState, Staff, Workflow, Workspace
-from app.services import connection_requests, link_tokens
+from app.services import fulfilment, link_tokens
 from app.services.audit import SYSTEM
 from tests import factories
 from tests.support.browsing import Browser, StubbedProvider
@@ -96,7 +96,7 @@ class Stage:
         }
         held = factories.make_connection(self.workspace, asked.app_key, **values)
         with transaction():
-            assert connection_requests.fulfil(asked, held, generation=asked.generation, at=app_clock.now(), by=SYSTEM)
+            assert fulfilment.fulfil(asked, held, generation=asked.generation, at=app_clock.now(), by=SYSTEM)
         return held
 
     def authorize(self, asked: ConnectionRequest, account: str) -> None:

@@ -30,6 +30,7 @@ from app.models import (
 from app.oauth.faults import Fault
 from app.services import (
     connection_requests,
+    fulfilment,
     handovers,
     link_tokens,
     members,
@@ -171,7 +172,7 @@ def _fulfil(asked: ConnectionRequest, harbor: Workspace, *, other: bool = False,
     at, by = clock.now(), Actor.client(asked.recipient)
     with transaction():
         vault.keep(held, {"access_token": "a token of the tour"}, at=at)
-        connection_requests.fulfil(asked, held, generation=asked.generation, at=at, by=by, other_account=other)
+        fulfilment.fulfil(asked, held, generation=asked.generation, at=at, by=by, other_account=other)
     return held
 
 

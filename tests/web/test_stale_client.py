@@ -7,7 +7,7 @@ import pytest
 
 from app import clock
 from app.database import transaction
-from app.services import connection_requests, link_tokens, sending
+from app.services import connection_requests, fulfilment, link_tokens, sending
 from app.services.audit import SYSTEM
 from tests import factories
 from tests.support import shared_app
@@ -42,7 +42,7 @@ def decline(asked, _owner):
 def connect(asked, _owner):
     held = factories.make_connection(asked[0].workflow.workspace, "slack", scopes=["chat:write", "channels:read"])
     with transaction():
-        assert connection_requests.fulfil(asked[0], held, generation=asked[0].generation, at=clock.now(), by=SYSTEM)
+        assert fulfilment.fulfil(asked[0], held, generation=asked[0].generation, at=clock.now(), by=SYSTEM)
 
 
 def send_anew(asked, owner):

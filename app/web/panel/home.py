@@ -3,7 +3,17 @@ from typing import Any
 from flask import g, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app.services import attention, deliveries, hand_over_asks, overview, undelivered_letters, workspaces
+from app.services import (
+    attention,
+    broken_connections,
+    deliveries,
+    hand_over_asks,
+    overview,
+    stuck_requests,
+    undelivered_letters,
+    undelivered_mail,
+    workspaces,
+)
 from app.web.panel import bp
 from app.web.panel.navigation import needing_attention
 
@@ -26,33 +36,32 @@ def show_home() -> ResponseReturnValue:
 
 @bp.get("/attention/connections")
 def show_broken() -> ResponseReturnValue:
-    page = attention.broken_page(g.agency, after=request.args.get("after"), before=request.args.get("before"))
+    page = broken_connections.page(g.agency, **_place())
     return render_template("panel/home/broken.html", page=page)
 
 
 @bp.get("/attention/requests")
 def show_stuck() -> ResponseReturnValue:
-    page = attention.stuck_page(g.agency, after=request.args.get("after"), before=request.args.get("before"))
+    page = stuck_requests.page(g.agency, **_place())
     return render_template("panel/home/stuck.html", page=page)
 
 
 @bp.get("/attention/mail")
 def show_undelivered() -> ResponseReturnValue:
-    page = attention.undelivered_page(g.agency, **_place(""))
     return render_template(
         "panel/home/undelivered.html",
-        page=page,
+        page=undelivered_mail.page(g.agency, **_place()),
         notices=undelivered_letters.notice_page(g.agency, **_place("notices-")),
         invitations=undelivered_letters.invitation_page(g.agency, **_place("invitations-")),
     )
 
 
-def _place(which: str) -> dict[str, Any]:
-    """Which page of a list is asked for."""
-    return {name: request.args.get(f"{which}{name}") for name in ("after", "before")}
-
-
 @bp.get("/attention/hand-overs")
 def show_hand_overs() -> ResponseReturnValue:
-    page = hand_over_asks.page(g.agency, after=request.args.get("after"), before=request.args.get("before"))
+    page = hand_over_asks.page(g.agency, **_place())
     return render_template("panel/home/hand_overs.html", page=page)
+
+
+def _place(which: str = "") -> dict[str, Any]:
+    """Which page of a list is asked for."""
+    return {name: request.args.get(f"{which}{name}") for name in ("after", "before")}

@@ -5,8 +5,9 @@ from typing import Any
 from flask import g, request, url_for
 
 from app.i18n import _
-from app.services import attention
-from app.services.attention import Banner, Counts
+from app.services import attention, broken_connections
+from app.services.attention import Counts
+from app.services.broken_connections import Banner
 from app.web.htmx import is_htmx
 
 LISTING_BROKEN = frozenset({"panel.show_home", "panel.show_broken"})
@@ -33,7 +34,7 @@ def _banner() -> Banner | None:
     """Which connections need to be reauthorized; not where the page lists them itself, or is no page."""
     if is_htmx() or request.endpoint in LISTING_BROKEN:
         return None
-    return attention.banner(g.agency, needing_attention())
+    return broken_connections.banner(g.agency, needing_attention().broken)
 
 
 def _work() -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from app import runtime
 from app.errors import Repeated
 from app.i18n import _
 from app.models import Node, Workflow
-from app.services import confirmations, connection_requests, nodes, scopes, slots
+from app.services import confirmations, nodes, scopes, slot_requests, slots
 from app.web.htmx import fragment
 from app.web.marks import form_mark
 from app.web.panel import bp
@@ -153,5 +153,5 @@ def _leaving(workflow: Workflow, node: Node) -> dict[str, Any]:
         "node": node,
         "number": workflow.nodes.index(node) + 1,
         "app": scopes.app_of(node),
-        "cancels": confirmations.cancels(connection_requests.live_for(node.slot) if is_last else None),
+        "cancels": confirmations.cancels(slot_requests.live_for(node.slot) if is_last else None),
     }

@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from app.errors import Refused
 from app.i18n import _
 from app.models import Connection, Slot, Source, Workflow
-from app.services import confirmations, connection_requests, scopes, slots
+from app.services import confirmations, scopes, slot_requests, slots
 from app.web.htmx import fragment, is_htmx
 from app.web.panel import bp
 from app.web.panel.workflow_forms import AccountForm, SourceForm
@@ -97,6 +97,6 @@ def _standing(workflow: Workflow, slot: Slot) -> dict[str, Any]:
         "workspace": workflow.workspace,
         "slot": slot,
         "app": scopes.app_of(slot),
-        "cancels": confirmations.cancels(connection_requests.live_for(slot)),
+        "cancels": confirmations.cancels(slot_requests.live_for(slot)),
         "takes_out": confirmations.takes_out(slot.connection),
     }

@@ -14,7 +14,7 @@ from app.web.panel.forms import PanelForm
 
 NOTE = rule(lambda text: addresses.clean_text(text, field="note", most=connection_requests.NOTE_LENGTH))
 LABEL = rule(lambda text: addresses.clean_name(text, field="label"), optional=True)
-EXPECTED = rule(connection_requests.clean_expected)
+EXPECTED = rule(addresses.clean_expected)
 OFF = {"autocomplete": "off"}
 
 

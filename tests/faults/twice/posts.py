@@ -41,7 +41,7 @@ from app.services import (
     workflows,
     workspaces,
 )
-from app.services.connections import Grant
+from app.services.accounts import Grant
 from app.services.flows import digest
 from app.vault import Masked
 from tests import factories

@@ -4,7 +4,7 @@ from app import clock as app_clock
 from app.database import transaction
 from app.extensions import db
 from app.models import OutboxItem
-from app.services import connection_requests
+from app.services import fulfilment
 from app.services.audit import SYSTEM
 from tests.support.staff_browser import one, page
 
@@ -39,7 +39,7 @@ def mails(agency):
 
 def settle(asked, connection):
     with transaction():
-        done = connection_requests.fulfil(asked, connection, generation=asked.generation, at=app_clock.now(), by=SYSTEM)
+        done = fulfilment.fulfil(asked, connection, generation=asked.generation, at=app_clock.now(), by=SYSTEM)
     assert done
 
 

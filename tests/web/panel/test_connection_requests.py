@@ -4,7 +4,7 @@ import pytest
 
 from app import clock as app_clock
 from app.models import Health, Source, Status
-from app.services import connection_requests, members, nodes, sending, slots, workflows
+from app.services import connection_requests, fulfilment, members, nodes, sending, slot_requests, slots, workflows
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import errors, one, page, toasts
@@ -86,7 +86,7 @@ def test_queue(maya, url, here, slot, agency):
 
     assert "Slack is in the queue" in toasts(answer)
     assert "No email is sent until you send it." in toasts(answer)
-    asked = connection_requests.live_for(slot)
+    asked = slot_requests.live_for(slot)
     assert (asked.recipient, asked.note, asked.status) == (PRIYA, "So reception sees it.", Status.QUEUED)
     assert label(answer, asked) == "Queued (not yet sent)"
     assert mails(agency) == []
@@ -120,13 +120,13 @@ def test_queue_keeps_what_was_typed_beside_its_error(maya, url, here, slot, fiel
     assert one(form, "#recipient").get("value", "") == given["recipient"]
     assert one(form, "#note").get_text().strip() == given["note"]
     assert one(form, "#expected_account").get("value", "") == given["expected_account"]
-    assert connection_requests.live_for(slot) is None
+    assert slot_requests.live_for(slot) is None
 
 
 def test_two_hundred_and_fifty_six_are_not_too_many(maya, url, here, slot):
     given = {"recipient": PRIYA, "note": "ü" * 256}
     assert maya.post(f"{url}/slots/{slot.public_id}/request", given, htmx=True, **here).status_code == 200
-    assert connection_requests.live_for(slot).note == "ü" * 256
+    assert slot_requests.live_for(slot).note == "ü" * 256
 
 
 @pytest.mark.parametrize("app_key", ["activecampaign", "calendly"])
@@ -141,7 +141,7 @@ def test_a_forged_post_for_an_app_that_is_not_eligible_is_refused(maya, url, her
 
     assert errors(answer) == {"": NOT_OAUTH}
     assert one(page(answer, 422), "#recipient")["value"] == PRIYA
-    assert connection_requests.live_for(added.slot) is None
+    assert slot_requests.live_for(added.slot) is None
 
 
 def test_a_second_request_for_a_slot_shows_how_it_stands(maya, url, here, slot, owner):
@@ -242,7 +242,7 @@ def test_labels_follow_the_status(maya, url, workspace, workflow, owner, agency,
     assert label(answer, asked) == "Reconnection needed"
     assert "Ask to reconnect" in words(row(answer, asked))
     change(held, health=Health.REVOKED)
-    connection_requests.revoke_for(held, by=owner, at=app_clock.now())
+    fulfilment.revoke_for(held, by=owner, at=app_clock.now())
     assert label(maya.get(url), asked) == "Revoked"
 
 
@@ -267,7 +267,7 @@ def test_a_cancelled_row_goes_once_its_slot_is_asked_for_again(maya, url, here, 
 
     assert "Slack is in the queue" in toasts(again)
     assert not page(again).select(f"#request-{asked.public_id}")
-    assert label(again, connection_requests.live_for(slot)) == "Queued (not yet sent)"
+    assert label(again, slot_requests.live_for(slot)) == "Queued (not yet sent)"
 
 
 def test_changed_permissions_are_flagged(maya, url, workflow, owner):

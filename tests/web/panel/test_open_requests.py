@@ -7,7 +7,7 @@ import pytest
 from app import clock as app_clock
 from app.extensions import db
 from app.models import AuditEvent, OutboxState
-from app.services import connection_requests, nodes, sending, workflows
+from app.services import connection_requests, nodes, sending, slot_requests, workflows
 from tests import factories
 from tests.support.rows import rows_of
 from tests.support.shared_app import *  # noqa: F403
@@ -261,7 +261,7 @@ def test_anothers_request_answers_like_none(sam, slot, owner):
 
 def test_a_teammate_without_a_role_does_it_all(tom, url, here, slot, teammate, agency):
     tom.post(f"{url}/slots/{slot.public_id}/request", {"recipient": PRIYA}, htmx=True, **here)
-    asked = connection_requests.live_for(slot)
+    asked = slot_requests.live_for(slot)
     assert "Sent requests to client" in toasts(tom.post(f"{url}/send", htmx=True, **here))
     tom.post(f"/panel/requests/{asked.public_id}/recipient", {"recipient": DANA}, htmx=True, **here)
     tom.post(f"/panel/requests/{asked.public_id}/cancel", htmx=True, **here)

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from app import clock
 from app.database import transaction
 from app.models import OutboxItem, OutboxState, Role, Source
-from app.services import connection_requests, members, nodes, own_clients, sending, staff, workspaces
+from app.services import connection_requests, fulfilment, members, nodes, own_clients, sending, staff, workspaces
 from app.services.audit import SYSTEM
 from app.tenancy import across_tenants
 from tests import factories
@@ -52,9 +52,7 @@ def world(agency, workspace, owner, teammate):
 
 def settle(world):
     with transaction():
-        assert connection_requests.fulfil(
-            world.sent, world.held, generation=world.sent.generation, at=clock.now(), by=SYSTEM
-        )
+        assert fulfilment.fulfil(world.sent, world.held, generation=world.sent.generation, at=clock.now(), by=SYSTEM)
 
 
 def cancel(which):

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from app import clock as app_clock
 from app import create_app
 from app.database import transaction
-from app.services import connection_requests, nodes, sending
+from app.services import fulfilment, nodes, sending
 from app.services.audit import SYSTEM
 from app.tenancy import enter_tenant
 from tests import factories
@@ -133,7 +133,7 @@ def test_it_follows_the_client_under_an_open_dialog(served, screen, workflow):
 
     held = factories.make_connection(workspace, scopes=["chat:write", "channels:read"])
     with transaction():
-        assert connection_requests.fulfil(asked, held, generation=0, at=app_clock.now(), by=SYSTEM)
+        assert fulfilment.fulfil(asked, held, generation=0, at=app_clock.now(), by=SYSTEM)
 
     expect(screen.locator("#node-1 .gh-node-head")).to_contain_text("Connected")
     expect(screen.locator(".gh-request")).to_contain_text("Connected as someone@slack.example")

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.database import transaction
 from app.extensions import db
 from app.models import Connection, Flow, FlowSurface, Health, Recipient, Slot, Source, Status
-from app.services import connection_requests, sending
+from app.services import connection_requests, fulfilment, sending
 from tests import factories
 from tests.support import provided
 from tests.support.statements import counted
@@ -222,7 +222,7 @@ def test_a_new_request_for_an_account_takes_the_place_of_the_one_that_was_revoke
     dana.get(page)
     dana.approve(dana.start(page, asked[0]), person)
     connection = db.session.scalars(select(Connection)).one()
-    connection_requests.revoke_for(connection, by=owner, at=connection.updated_at)
+    fulfilment.revoke_for(connection, by=owner, at=connection.updated_at)
     with transaction():
         connection.health = Health.REVOKED
     assert "Revoked" in words(dana.get(page))
