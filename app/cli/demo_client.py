@@ -14,7 +14,7 @@ from app.services import callbacks, flows
 from app.services.intake import Host, Intake
 
 
-def connect(sandbox: Flask, workflow: Workflow, app_key: str, *, account: str) -> Connection:
+def provide(sandbox: Flask, workflow: Workflow, app_key: str, *, account: str) -> Connection:
     """Answer what a workflow asks for an app with this account; the sandbox has to be served already."""
     asked = db.session.scalars(
         select(ConnectionRequest).where(

@@ -163,8 +163,8 @@ def _kestrel(owner: Staff, sandbox: Flask) -> None:
     )
     workflow = _workflow(workspace, "Wholesale orders", steps, by=owner)
     workflows.publish(workflow, by=owner)
-    ending = demo_client.connect(sandbox, workflow, "mailchimp", account=KESTREL)
-    broken = demo_client.connect(sandbox, workflow, "hubspot", account=KESTREL)
+    ending = demo_client.provide(sandbox, workflow, "mailchimp", account=KESTREL)
+    broken = demo_client.provide(sandbox, workflow, "hubspot", account=KESTREL)
     demo_client.take_back(sandbox, KESTREL, "hubspot")
     at = clock.now()
     with transaction():
