@@ -118,10 +118,11 @@ def _take(connection_id: int, asking: Asking, *, beyond: int, is_settled: bool) 
     with transaction():
         standing = refresh_rows.IN_USE(connection=connection_id).one_or_none()
         freshness.check(standing)
-        if not is_settled and standing.refreshable:
-            wants = standing.version == beyond or freshness.is_due(standing, at=at)
-            if wants and (whole := _wanted(connection_id, beyond=beyond, at=at)):
-                return whole
+        if not is_settled and _is_wanting(standing, beyond=beyond, at=at):
+            standing = refresh_rows.STANDING(connection=connection_id).one()
+            freshness.check(standing)
+            if _is_to_be_refreshed(standing, beyond=beyond, at=at):
+                return standing
         parts = secrets.opened(standing)
         subject = Subject("connection", standing.public_id, standing.workspace_id)
         audit.record("connection.used", subject, by=asking.by, at=at, app=standing.app_key, **asking.told)
@@ -137,17 +138,23 @@ def _take(connection_id: int, asking: Asking, *, beyond: int, is_settled: bool) 
     )
 
 
-def _wanted(connection_id: int, *, beyond: int, at: datetime) -> Row | None:
-    """How a connection stands that is to be refreshed, or waited for, before it is of use; ProviderFailed if that can't be now.
+def _is_wanting(standing: Row, *, beyond: int, at: datetime) -> bool:
+    """Whether another token than the one that stands there is wanted, and there is a way to it."""
+    return bool(standing.refreshable) and (standing.version == beyond or freshness.is_due(standing, at=at))
 
-    A token that is still good is not waited for, be it that somebody is at it or that the provider is to be left alone: None.
+
+def _is_to_be_refreshed(standing: Row, *, beyond: int, at: datetime) -> bool:
+    """Whether a connection is to be refreshed, or waited for, before it is of use; ProviderFailed if that can't be now.
+
+    Not if somebody has done it between two looks, or is at it, or the provider is to be left alone, while the token is still good.
     """
-    standing = refresh_rows.STANDING(connection=connection_id).one()
+    if not _is_wanting(standing, beyond=beyond, at=at):
+        return False
     is_good = standing.version != beyond and freshness.is_valid(standing, at=at)
     if standing.refresh_lease is not None:
-        return None if is_good else standing
+        return not is_good
     if not freshness.is_put_off(standing, at=at):
-        return standing
+        return True
     if is_good:
-        return None
+        return False
     raise freshness.failed(standing, standing.health_reason or Fault.UNAVAILABLE)

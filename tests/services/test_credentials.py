@@ -1,6 +1,7 @@
 """Credentials in use: handed out at once while they are good, refreshed in time, once, and never lost."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
@@ -10,7 +11,7 @@ from app.errors import Conflict, NotFound, ProviderFailed
 from app.extensions import db
 from app.models import AuditEvent, Health, OutboxItem
 from app.oauth.faults import Fault
-from app.services import credentials, letters, refresh_plans, refreshing, secrets
+from app.services import credentials, letters, refresh_plans, refresh_rows, refreshing, secrets
 from app.services.audit import Actor
 from tests.support import refresh_endpoint
 from tests.support.refresh_endpoint import expired, said
@@ -219,6 +220,19 @@ def test_a_stale_loser_ends_nothing(grown, endpoint, monkeypatch):
     assert use(connection).startswith("access.ann.")
     assert (connection.health, connection.refresh_lease) == (Health.ACTIVE, None)
     assert "broken" not in acts(connection)
+
+
+def test_what_was_refreshed_between_two_looks_is_not_refreshed_again(grown, endpoint, monkeypatch):
+    """Each statement sees its own moment: the first look may find the old token, and the second the new one."""
+    connection = grown("ann", **expired())
+    looked = refresh_rows.IN_USE
+    old = looked(connection=connection.id).one()
+    db.session.rollback()
+    new = use(connection)
+    monkeypatch.setattr(refresh_rows, "IN_USE", lambda **_: SimpleNamespace(one_or_none=lambda: old))
+
+    assert use(connection) == new
+    assert endpoint.refreshes == {"ann": 1}
 
 
 def test_a_token_that_comes_back_too_late_does_not_replace_a_newer_one(grown, endpoint, monkeypatch):
