@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.extensions import db
@@ -30,10 +30,13 @@ def page(
     before: str | None = None,
     size: int | None = None,
 ) -> Page[T]:
-    """One page of a statement, newest by `moment` first; `after` and `before` are public ids, unknown ones count for none."""
+    """One page of a statement, newest by `moment` first; `after` and `before` are public ids of rows that it finds.
+
+    All others count for none, as an id that nobody has: where a list goes on tells nothing of what is not in it.
+    """
     model: Any = moment.class_
     size = size or PAGE
-    cursor = _row(model, moment, after or before)
+    cursor = _row(statement, moment, after or before)
     backwards = cursor is not None and not after
     if cursor is not None:
         statement = statement.where(_beyond(model, moment, cursor, newer=backwards))
@@ -49,11 +52,13 @@ def page(
     return Page(rows, rows[0].public_id if has_newer else None, rows[-1].public_id if has_older else None)
 
 
-def _row(model: Any, moment: InstrumentedAttribute[Any], public_id: str | None) -> tuple[Any, int] | None:
+def _row(statement: Select[T], moment: InstrumentedAttribute[Any], public_id: str | None) -> tuple[Any, int] | None:
+    """Where the row of that id stands in the list."""
     if not public_id or not public_id.isalnum():
         return None
-    found = db.session.execute(select(moment, model.id).where(model.public_id == public_id)).first()
-    return (found[0], found[1]) if found else None
+    model: Any = moment.class_
+    found: Any = db.session.scalar(statement.where(model.public_id == public_id))
+    return (getattr(found, moment.key), found.id) if found is not None else None
 
 
 def _beyond(

@@ -5,6 +5,7 @@ with a new kind of id has to be given a place here first.
 """
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,8 @@ from werkzeug.test import TestResponse
 from app.catalog import load
 from app.errors import NotFound
 from app.extensions import db
-from app.models import Agency, ConnectionRequest
-from app.services import connection_requests, handovers
+from app.models import Agency, AuditEvent, ConnectionRequest
+from app.services import connection_requests, handovers, paging
 from app.tenancy import across_tenants
 from tests.support.scenery import unknown
 from tests.support.shared_app import on_postgres, on_sqlite
@@ -39,6 +40,8 @@ PUBLIC = {
     "token": "a link: to hold it is the right; rows 1 to 12",
 }
 CLIENTS = ("client", *PORTAL)
+CURSOR = re.compile(r'"((?:[a-z]+-)?(?:after|before))"')
+FORM_MARK = re.compile(r'value="[^"]*"')  # of a form, made anew each time
 NOWHERE = {name: unknown(name) for name in OWNED | {"connection"}}
 FORM = {  # what the forms at these addresses would be satisfied with
     "name": "Zoe",
@@ -264,6 +267,68 @@ def test_row_46_a_foreign_id_in_a_query_is_unknown(tenants, clock):
     assert len(set(hints)) == 1
 
 
+# ── Where a list goes on ────────────────────────────────────────────────────
+
+
+def cursors() -> list[str]:
+    """The names under which an address says where a list goes on, as views read and templates write them."""
+    sources = [*Path("app/web").rglob("*.py"), *Path("templates").rglob("*.html")]
+    named = {name for each in sources for name in CURSOR.findall(each.read_text())}
+    return sorted(named, key=lambda name: (name.endswith("before"), name))
+
+
+def moved_by(tenants: Tenants, role: str, every: Iterable[dict[str, str]]) -> tuple[int, list[str]]:
+    """How often a page was asked for from a foreign row on, and what was shown otherwise than from a row that never was.
+
+    All lists of a page are asked at once, as a view reads no name but its own.
+    """
+    surface, count, moved = "portal" if role in PORTAL else "panel", 0, []
+    browser, names = tenants.visitor(role), cursors()
+    rules = [rule for rule in tenants.app.url_map.iter_rules() if rule.endpoint.startswith(f"{surface}.")]
+    ids = sorted({item for foreign in every for item in foreign.items()})
+    for rule in rules:
+        if "GET" not in (rule.methods or ()) or rule.endpoint.endswith("static"):
+            continue
+        _, path = rule.build({name: tenants.ours.names[name] for name in rule.arguments})
+        for way in ("after", "before"):
+            here = [name for name in names if name.endswith(way)]
+
+            def shown(value: str, here: list[str] = here, path: str = path) -> tuple[int, str]:
+                answer = browser.get(path, query_string=dict.fromkeys(here, value))
+                return answer.status_code, FORM_MARK.sub("", answer.text).replace(value, "…")
+
+            if shown("")[0] != 200:  # and what was to be told on the next page is told
+                continue
+            nobody = shown(unknown("id"))
+            for kind, value in ids:
+                count += 1
+                if shown(value) != nobody:
+                    moved.append(f"{role}: {rule.rule} {way} a foreign {kind}")
+    return count, moved
+
+
+def foreign_rows(tenants: Tenants, role: str) -> list[dict[str, str]]:
+    """What is not for somebody to see: of another agency; for clients also of another workspace and of another recipient."""
+    with tenants.app.app_context(), across_tenants("a test's eye"):
+        told = select(AuditEvent.public_id).where(AuditEvent.agency_id == tenants.theirs.agency_id)
+        event = db.session.scalars(told.order_by(AuditEvent.id.desc()).limit(1)).one()
+        db.session.remove()
+    theirs = {**tenants.theirs.names, "connection": tenants.connections["of another agency"], "event": event}
+    mine = set(tenants.ours.names.values())
+    every = [theirs, tenants.beside, tenants.next_door] if role in PORTAL else [theirs]
+    kinds = OWNED | {"connection", "event"}
+    return [{kind: value for kind, value in each.items() if kind in kinds and value not in mine} for each in every]
+
+
+@pytest.mark.parametrize("role", ["owner", *PORTAL])
+def test_row_46_no_list_goes_on_from_a_row_that_it_does_not_have(tenants, clock, role):
+    """Whether something is there, and from when, would be told by a page that begins elsewhere for it than for nothing."""
+    count, moved = moved_by(tenants, role, foreign_rows(tenants, role))
+
+    assert moved == []
+    assert count > 100
+
+
 # ── It would be noticed ─────────────────────────────────────────────────────
 
 
@@ -299,6 +364,20 @@ def test_row_46_a_refusal_that_names_the_cause_would_be_noticed(tenants, monkeyp
     monkeypatch.setattr(connection_requests, "get", telling)
 
     assert len(told_apart(tenants, "owner", of_requests(tenants))[1]) == 3
+
+
+def test_row_46_a_list_that_goes_on_from_any_row_would_be_noticed(tenants, clock, monkeypatch):
+    def careless(statement, moment, public_id):
+        model = moment.class_
+        return db.session.execute(select(moment, model.id).where(model.public_id == public_id)).first()
+
+    monkeypatch.setattr(paging, "_row", careless)
+
+    moved = moved_by(tenants, "portal", foreign_rows(tenants, "portal"))[1]
+    assert {each.partition(" ")[2] for each in moved} >= {
+        "/portal/workspaces after a foreign workspace_id",
+        "/portal/connections after a foreign connection_id",
+    }
 
 
 def test_row_46_an_address_with_a_new_kind_of_id_would_be_noticed():

@@ -63,6 +63,18 @@ def test_page_takes_no_cursor_from_another_agency(rows, stranger):
     assert names(page(after=theirs)) == ["6", "5", "4"]
 
 
+@pytest.mark.parametrize("way", ["after", "before"])
+def test_page_takes_no_cursor_that_its_list_does_not_have(rows, way):
+    """A row that is there, and not among those that may be shown, is as unknown as one that never was."""
+    some = select(Workspace).where(Workspace.name != "Client 3")
+
+    def found(cursor):
+        return paging.page(some, Workspace.active_at, size=3, **{way: cursor})
+
+    assert found(rows[3].public_id) == found("nowhere")
+    assert found(rows[2].public_id) != found("nowhere")
+
+
 def test_page_of_walks_a_list_in_memory(monkeypatch):
     monkeypatch.setattr(paging, "PAGE", 3)
     letters = list("abcdefg")
