@@ -1,6 +1,7 @@
 """Counts in windows of time, kept in the database so that all processes share them."""
 
 import hashlib
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +29,29 @@ def hit(key: str, *, at: datetime, window: timedelta, limit: int) -> bool:
     with transaction() as session:
         one_more = _one_more(session.get_bind().dialect.name)
         return one_more(key=key, window=_end(at, window), count=1, limit=limit).scalar() is not None
+
+
+def hit_lately(key: str, *, at: datetime, window: timedelta, limit: int) -> bool:
+    """The same for the time up to now, so that no edge of a window lets twice as many through.
+
+    Of what the window before had, as much counts as of it still lies within that time.
+    """
+    before = count(key, at=at - window, window=window)
+    part = 1 - (at.timestamp() % window.total_seconds()) / window.total_seconds()
+    left = limit - math.ceil(before * part)
+    return left > 0 and hit(key, at=at, window=window, limit=left)
+
+
+def seconds_to_wait(key: str, *, at: datetime, window: timedelta, limit: int) -> int:
+    """In how many seconds `hit_lately` counts another one, if it counts none meanwhile; at least one."""
+    length = window.total_seconds()
+    now, before = (count(key, at=when, window=window) for when in (at, at - window))
+    gone = at.timestamp() % length
+    if now < limit:
+        wait = (1 - (limit - 1 - now) / max(before, 1)) * length - gone
+    else:
+        wait = (2 - (limit - 1) / now) * length - gone
+    return max(1, math.ceil(wait))
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,25 @@
 """Credentials handed out for use, each recorded, and refreshed first where their time has come."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app import clock, runtime
 from app.database import transaction
-from app.i18n import _
+from app.errors import RateLimited
+from app.i18n import _, ngettext
 from app.models import Connection, Workflow
 from app.oauth.faults import Fault, OAuthError
 from app.oauth.identify import Identity
 from app.prepared import Row
-from app.services import audit, freshness, proving, refresh_rows, scopes, secrets
+from app.services import audit, counters, freshness, proving, refresh_rows, scopes, secrets
 from app.services.audit import Actor, Subject
 from app.services.refreshing import Ending
 from app.vault import Masked
 
 USED_AT_MOST = timedelta(minutes=1)  # so often is the time of the last use written
+LATELY, PRESSES = timedelta(minutes=15), 5  # so often may people have one refreshed or tested
 ROUNDS = 3  # of waiting for somebody else and looking again
 
 
@@ -57,9 +60,11 @@ def refused(connection: Connection, version: int, *, by: Actor, workflow: Workfl
 
 
 def refresh_now(connection: Connection, *, by: Actor) -> str:
-    """Fetch a fresh token on its owner's word and ask the app whose it is; says the result in a sentence, or raises DomainError."""
-    runtime.current().keys.require()
-    standing = freshness.standing_of(connection.id)
+    """Fetch a fresh token on its owner's word and ask the app whose it is; says the result in a sentence, or raises DomainError.
+
+    RateLimited after five times, tests among them, in a quarter of an hour: each asks the provider, which counts them.
+    """
+    standing = _asked_for(connection)
     app = scopes.app_of(standing).name
     if not standing.refreshable:
         tested = _("%(app)s gives access that needs no refreshing.", app=app)
@@ -71,14 +76,36 @@ def refresh_now(connection: Connection, *, by: Actor) -> str:
 def test(connection: Connection, *, by: Actor) -> str:
     """Ask the app whose credential it is, with the one that is there; refreshed only where that is due anyhow.
 
-    Says the result in a sentence, or raises DomainError.
+    Says the result in a sentence, or raises DomainError; as often as `refresh_now`.
     """
-    runtime.current().keys.require()
-    standing, at = freshness.standing_of(connection.id), clock.now()
+    standing, at = _asked_for(connection), clock.now()
     if standing.refreshable and freshness.is_due(standing, at=at) and not freshness.is_put_off(standing, at=at):
         freshness.renew(standing, by=by)
     tested = _("%(app)s can't be asked without using it.", app=scopes.app_of(standing).name)
     return _told(standing, proving.prove(standing.id), tested=tested)
+
+
+def _asked_for(connection: Connection) -> Row:
+    """How a connection stands that somebody wants refreshed or tested now, if the provider may be asked for it once more."""
+    runtime.current().keys.require()
+    standing, at = freshness.standing_of(connection.id), clock.now()
+    if refusal := freshness.paused(standing, at=at):
+        raise refusal
+    if standing.refresh_lease is not None:
+        raise freshness.UnderWay(_("It is being refreshed just now."))
+    key = f"refreshes of {standing.public_id}"
+    if not counters.hit_lately(key, at=at, window=LATELY, limit=PRESSES):
+        seconds = counters.seconds_to_wait(key, at=at, window=LATELY, limit=PRESSES)
+        minutes = math.ceil(seconds / 60)
+        raise RateLimited(
+            ngettext(
+                "This was tried five times in a quarter of an hour. Try again in a minute.",
+                "This was tried five times in a quarter of an hour. Try again in %(num)s minutes.",
+                minutes,
+            ),
+            retry_after=seconds,
+        )
+    return standing
 
 
 def _told(standing: Row, identity: Identity | None, *, tested: str) -> str:

@@ -1,8 +1,5 @@
 """Whether a connection's token is fresh, and having it refreshed by whoever gets to it first."""
 
-import random
-import threading
-import time
 from datetime import datetime, timedelta
 
 from app import clock
@@ -13,17 +10,15 @@ from app.models import Health
 from app.oauth.faults import Fault, OAuthError
 from app.oauth.refresh import DEADLINE
 from app.prepared import Row
-from app.services import causes, lifetimes, pauses, refresh_rows, refreshing, scopes
+from app.services import causes, lifetimes, pauses, refresh_rows, refresh_waits, refreshing, scopes
 from app.services.audit import SYSTEM, Actor
 
 PATIENCE = DEADLINE + 5.0  # seconds that one waits for another's refresh
-POLL = (0.05, 0.1)  # seconds between two looks
 LONGEST_PAUSE = timedelta(days=1)  # what says more was written by a clock that has been set since
-_chance = random.SystemRandom()
-_watched: dict[
-    tuple[int, int], threading.Event
-] = {}  # what somebody of this process looks after, for all who wait for it
-_lock = threading.Lock()
+
+
+class UnderWay(Conflict):
+    """Somebody else refreshes it at this moment."""
 
 
 def check(standing: Row | None) -> None:
@@ -53,7 +48,7 @@ def is_valid(standing: Row, *, at: datetime) -> bool:
 
 def is_put_off(standing: Row, *, at: datetime) -> bool:
     """Whether the provider is to be left alone for now: it failed a moment ago, or asked for a pause."""
-    if pauses.minutes_left(standing.paused_until, at=at):
+    if pauses.minutes_left(max(standing.paused_until or 0, standing.refreshes_paused_until or 0), at=at):
         return True
     until = standing.refresh_after
     return until is not None and at < until and until - at <= LONGEST_PAUSE
@@ -77,11 +72,14 @@ def refresh(standing: Row, *, by: Actor = SYSTEM, waits: bool = True) -> OAuthEr
 def renew(standing: Row, *, by: Actor) -> None:
     """Have it refreshed on a person's word, which counts for more than our own waiting, but not than the provider's.
 
-    ProviderFailed where there is no new token for now, Conflict where the grant has ended.
+    ProviderFailed where there is no new token for now, Conflict where the grant has ended, UnderWay where somebody else is at it:
+    nobody who presses a button waits for that.
     """
     if refusal := paused(standing, at=clock.now()):
         raise refusal
-    outcome = refresh(standing, by=by)
+    outcome = refresh(standing, by=by, waits=False)
+    if outcome is None:
+        raise UnderWay(_("It is being refreshed just now."))
     if isinstance(outcome, OAuthError):
         raise failed(standing, outcome.code)
     if standing_of(standing.id).version == standing.version:
@@ -89,37 +87,21 @@ def renew(standing: Row, *, by: Actor) -> None:
 
 
 def _wait(standing: Row) -> None:
-    """Wait until whoever refreshes it is done. Of those who wait in this process for the same, one looks for all."""
-    wanted = (standing.id, standing.version)
-    with _lock:
-        turn = _watched.get(wanted)
-        is_first = turn is None
-        if turn is None:
-            turn = _watched[wanted] = threading.Event()
-    if not is_first:
-        if not turn.wait(PATIENCE):
-            raise too_slow(standing)
-        return
-    try:
-        _watch(standing)
-    finally:
-        with _lock:
-            del _watched[wanted]
-        turn.set()
+    """Wait until whoever refreshes it is done, or there is nothing to wait for any more."""
+    refresh_waits.wait(
+        (standing.id, standing.version),
+        is_over=lambda: _is_over(standing),
+        patience=PATIENCE,
+        refusal=too_slow(standing),
+    )
 
 
-def _watch(standing: Row) -> None:
-    until = time.monotonic() + PATIENCE
-    while True:
-        now = refresh_rows.WAITED_FOR(connection=standing.id).one_or_none()
-        end_reading()
-        if now is None or now.refresh_lease is None or now.version != standing.version:
-            return
-        if now.health not in (Health.PENDING, Health.ACTIVE):
-            return
-        if time.monotonic() > until:
-            raise too_slow(standing)
-        time.sleep(_chance.uniform(*POLL))
+def _is_over(standing: Row) -> bool:
+    now = refresh_rows.WAITED_FOR(connection=standing.id).one_or_none()
+    end_reading()
+    if now is None or now.refresh_lease is None or now.version != standing.version:
+        return True
+    return now.health not in (Health.PENDING, Health.ACTIVE)
 
 
 def standing_of(connection_id: int) -> Row:

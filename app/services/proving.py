@@ -12,7 +12,7 @@ from app.oauth.faults import Fault, OAuthError
 from app.oauth.identify import Identity, identify
 from app.oauth.token import Token
 from app.prepared import Row
-from app.services import freshness, mending, oauth_clients, refresh_rows, scopes, secrets
+from app.services import freshness, mending, oauth_clients, pauses, refresh_rows, scopes, secrets
 from app.services.audit import SYSTEM
 from app.tenancy import acting_for
 from app.vault import Masked
@@ -49,6 +49,7 @@ def prove(connection_id: int) -> Identity | None:
 
 
 def _failure(standing: Row, error: OAuthError) -> DomainError:
+    pauses.keep_all(pauses.of_one(standing), error.retry_after, at=clock.now())
     if error.code in FINAL:
         mending.mark_broken(standing, error.code, at=clock.now(), version=standing.version)
         freshness.standing_of(standing.id)  # says why, unless it was replaced meanwhile

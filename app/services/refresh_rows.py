@@ -43,11 +43,13 @@ _COLUMNS = (
     Secret.blob,
 )
 
-STANDING = Prepared(
-    select(*_COLUMNS, pauses.end_of(Connection.oauth_client).label("paused_until"))
-    .outerjoin(Secret, Secret.id == Connection.secret_id)
-    .where(_its)
+# `paused_until`: for this connection; `refreshes_paused_until`: for what nobody asked for.
+_PAUSES = (
+    pauses.end_of(Connection.oauth_client, pauses.connection_of(Connection.public_id)).label("paused_until"),
+    pauses.end_of(pauses.refreshes_of(Connection.oauth_client)).label("refreshes_paused_until"),
 )
+
+STANDING = Prepared(select(*_COLUMNS, *_PAUSES).outerjoin(Secret, Secret.id == Connection.secret_id).where(_its))
 
 # What a token that is still good takes: asked for at every use.
 IN_USE = Prepared(
@@ -152,7 +154,7 @@ def ahead(ids: Sequence[int]) -> Any:
             Connection.refreshable,
             Connection.refresh_after,
             Secret.version,
-            pauses.end_of(Connection.oauth_client).label("paused_until"),
+            *_PAUSES,
             _lives.label("is_needed"),
         )
         .outerjoin(Secret, Secret.id == Connection.secret_id)

@@ -215,7 +215,7 @@ def _put_off(work: Work, error: OAuthError, *, at: datetime) -> Done:
     )
     # point: refresh.failing
     if put_off.rowcount == 1:
-        pauses.keep(standing.oauth_client or "", error.retry_after, at=at)
+        pauses.keep_all(pauses.of_one(standing), error.retry_after, at=at)
         if failures == 1:
             _record("connection.refresh_failed", work, by=work.by, at=at, cause=str(error.code))
     return Done(Ending.PUT_OFF, str(error.code), at + pause)

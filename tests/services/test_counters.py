@@ -34,6 +34,30 @@ def test_hit_counts_up_to_the_limit_and_not_beyond(key):
     assert db.session.scalar(select(Counter.count).where(Counter.key == key)) == 3
 
 
+def lately(key, at, limit=4):
+    return counters.hit_lately(key, at=at, window=MINUTE, limit=limit)
+
+
+def test_hit_lately_lets_nobody_through_twice_at_an_edge(key):
+    edge = AT + timedelta(seconds=29.9)
+
+    assert [lately(key, edge) for _ in range(5)] == [True] * 4 + [False]
+    assert not any(lately(key, edge + timedelta(seconds=later)) for later in (0.2, 5, 14))
+    assert all(lately(key, edge + timedelta(seconds=61 + second)) for second in range(3))
+
+
+@pytest.mark.parametrize("first", [0, 17, 29])
+def test_seconds_to_wait_says_when_there_is_room_again(key, first):
+    at = AT + timedelta(seconds=first)
+    for seconds in range(4):
+        assert lately(key, at + timedelta(seconds=seconds))
+    at += timedelta(seconds=10)
+    wait = counters.seconds_to_wait(key, at=at, window=MINUTE, limit=4)
+
+    assert not lately(key, at + timedelta(seconds=wait - 2))
+    assert lately(key, at + timedelta(seconds=wait))
+
+
 def hit_all(*counted, at=AT):
     return counters.hit_all([counters.Hits(key, MINUTE, limit, times) for key, limit, times in counted], at=at)
 

@@ -7,11 +7,21 @@ import pytest
 from sqlalchemy import select
 
 from app.database import transaction
-from app.errors import Conflict, NotFound, ProviderFailed
+from app.errors import Conflict, NotFound, ProviderFailed, RateLimited
 from app.extensions import db
 from app.models import AuditEvent, Health, OutboxItem
 from app.oauth.faults import Fault
-from app.services import credentials, letters, refresh_plans, refresh_rows, refreshing, secrets
+from app.services import (
+    credentials,
+    freshness,
+    letters,
+    oauth_clients,
+    pauses,
+    refresh_plans,
+    refresh_rows,
+    refreshing,
+    secrets,
+)
 from app.services.audit import Actor
 from tests.support import refresh_endpoint
 from tests.support.refresh_endpoint import expired, said
@@ -325,6 +335,89 @@ def test_refresh_now_does_not_wait_for_our_own_pause_but_for_the_providers(grown
         credentials.refresh_now(connection, by=BY)
     with pytest.raises(ProviderFailed, match="Quayside asked to be left alone for"):
         credentials.refresh_now(connection, by=BY)
+
+
+def test_a_pause_that_a_refresh_was_told_of_is_that_connections_and_keeps_nobody_from_connecting(
+    grown, endpoint, agency, clock
+):
+    mine, other = grown("ann"), grown("ben")
+    endpoint.answers.append(said({}, 429, **{"Retry-After": "1800"}))
+    with pytest.raises(ProviderFailed, match="was asked too often"):
+        credentials.refresh_now(mine, by=BY)
+
+    for act in (credentials.refresh_now, credentials.test):
+        with pytest.raises(ProviderFailed, match=r"asked to be left alone for 3[01] minutes"):
+            act(mine, by=BY)
+    assert not oauth_clients.for_app(agency, mine.app_key).paused_until
+    assert freshness.is_put_off(freshness.standing_of(other.id), at=clock.now), "nobody asked for that one"
+    credentials.refresh_now(other, by=BY)
+    assert endpoint.asked == {"ann": 1, "ben": 1}
+
+
+def test_a_pause_that_a_test_was_told_of_is_kept(grown, endpoint, agency, clock):
+    connection = grown("ann")
+    endpoint.limits = "600"
+    with pytest.raises(ProviderFailed, match="was asked too often"):
+        credentials.test(connection, by=BY)
+    endpoint.limits = None
+
+    with pytest.raises(ProviderFailed, match=r"asked to be left alone for 1[01] minutes"):
+        credentials.test(connection, by=BY)
+    clock.forward(minutes=11)
+    assert credentials.test(connection, by=BY).startswith("Connected and working")
+    assert not oauth_clients.for_app(agency, connection.app_key).paused_until
+
+
+def test_a_pause_that_connecting_was_told_of_holds_for_refreshes_too(grown, endpoint, clock):
+    connection = grown("ann", **expired())
+    pauses.keep(connection.oauth_client, 600, at=clock.now)
+
+    for act in (credentials.refresh_now, credentials.test, credentials.use):
+        with pytest.raises(ProviderFailed):
+            act(connection, by=BY)
+    assert not endpoint.asked
+
+
+def test_people_have_a_connection_refreshed_or_tested_five_times_in_a_quarter_of_an_hour(grown, endpoint, clock):
+    clock.to(clock.now.replace(minute=14, second=0))
+    connection, other = grown("ann"), grown("ben")
+    for act in (credentials.refresh_now, credentials.test) * 2:
+        act(connection, by=BY)
+    clock.forward(minutes=2)  # into the next window of the counter
+    credentials.refresh_now(connection, by=BY)
+
+    with pytest.raises(
+        RateLimited, match=r"tried five times in a quarter of an hour\. Try again in \d+ minutes?\."
+    ) as limited:
+        credentials.refresh_now(connection, by=BY)
+    with pytest.raises(RateLimited):
+        credentials.test(connection, by=BY)
+    assert endpoint.asked["ann"] == 3
+    credentials.refresh_now(other, by=BY)
+
+    clock.forward(seconds=limited.value.retry_after - 30)
+    with pytest.raises(RateLimited):
+        credentials.refresh_now(connection, by=BY)
+    clock.forward(seconds=30)
+    credentials.refresh_now(connection, by=BY)
+
+
+def test_nobody_who_presses_a_button_waits_for_anothers_refresh(grown, endpoint, clock):
+    connection = grown("ann", refresh_lease="of another", refresh_called_at=clock.now)
+
+    for act in (credentials.refresh_now, credentials.test):
+        with pytest.raises(freshness.UnderWay, match=r"^It is being refreshed just now\.$"):
+            act(connection, by=BY)
+    assert not endpoint.asked
+
+
+def test_who_comes_a_moment_after_anothers_refresh_began_does_not_wait_either(grown, endpoint, clock, monkeypatch):
+    connection = grown("ann")
+    standing = freshness.standing_of(connection.id)
+    change(connection, refresh_lease="of another", refresh_called_at=clock.now)
+
+    with pytest.raises(freshness.UnderWay):
+        freshness.renew(standing, by=BY)
 
 
 def test_test_only_asks(grown, endpoint):

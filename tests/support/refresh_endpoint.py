@@ -45,6 +45,7 @@ class RefreshEndpoint:
         self.rotates = True
         self.spoilt: set[str] = set()  # access tokens that the app does not accept
         self.owners: dict[str, str] = {}  # what /me says of an account instead of itself
+        self.limits: str | None = None  # the Retry-After of what /me refuses everybody with
         self.before: Callable[[], None] = lambda: None
         self.live: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -87,6 +88,8 @@ class RefreshEndpoint:
         return said({"access_token": access, "token_type": "Bearer", "expires_in": 3600, "scope": SCOPE} | fresh)
 
     def _me(self, asked: Request) -> Response:
+        if self.limits:
+            return said({}, 429, **{"Retry-After": self.limits})
         token = asked.headers["Authorization"].removeprefix("Bearer ")
         account = token.split(".")[1]
         if token in self.spoilt:

@@ -18,6 +18,7 @@ from app.services import (
     scopes,
 )
 from app.services.connection_views import Filters
+from app.services.freshness import UnderWay
 from app.services.slots import NeedsConfirmation
 from app.web.htmx import fragment, go, is_htmx
 from app.web.panel import bp
@@ -77,6 +78,8 @@ def refresh_connection(connection_id: str) -> ResponseReturnValue:
     act, name = (credentials.test if connection.is_clients else credentials.refresh_now), connection.name
     try:
         toast(name, act(connection, by=audit.actor_of(g.staff)))
+    except UnderWay as other:
+        toast(name, str(other), kind="queued")
     except DomainError as error:
         toast(name, str(error), kind="error")
     return go(url_of(connection_id))

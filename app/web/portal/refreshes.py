@@ -3,9 +3,10 @@
 from flask import g
 from flask.typing import ResponseReturnValue
 
-from app.errors import Conflict, ProviderFailed, Refused
+from app.errors import Conflict, ProviderFailed, RateLimited, Refused
 from app.i18n import _
 from app.services import credentials, portal_connections
+from app.services.freshness import UnderWay
 from app.web.portal import bp
 from app.web.portal.connections import back, visiting
 from app.web.toasts import toast
@@ -17,6 +18,8 @@ def refresh_connection(connection_id: str) -> ResponseReturnValue:
     name = held.connection.name
     try:
         toast(_("%(name)s is refreshed", name=name), credentials.refresh_now(held.connection, by=visiting()))
-    except (Conflict, ProviderFailed, Refused) as error:
+    except UnderWay as other:
+        toast(name, str(other), kind="queued")
+    except (Conflict, ProviderFailed, RateLimited, Refused) as error:
         toast(_("%(name)s was not refreshed", name=name), str(error), kind="error")
     return back()

@@ -11,7 +11,7 @@ from app.errors import ProviderFailed
 from app.extensions import db
 from app.models import AuditEvent, ConnectionRequest, Health, Kind, Revocation
 from app.oauth.faults import Fault
-from app.services import audit, connections, credentials, sending, slots
+from app.services import audit, connections, credentials, freshness, sending, slots
 from app.services.audit import Actor
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
@@ -517,6 +517,20 @@ def test_the_agencys_own_is_refreshed(maya, owner, workspace, asked_of):
     maya.post(at(ours, "/refresh"), htmx=True)
 
     assert asked_of == [("refresh_now", ours.public_id, owner.email)]
+
+
+@pytest.mark.parametrize("act", ["test", "refresh_now"])
+def test_what_somebody_else_is_at_is_said_as_no_failure(maya, held, workspace, monkeypatch, act):
+    def is_under_way(_connection, *, by):
+        raise freshness.UnderWay("It is being refreshed just now.")
+
+    shown_at = held if act == "test" else factories.make_connection(workspace)
+    monkeypatch.setattr(credentials, act, is_under_way)
+    assert maya.post(at(shown_at, "/refresh"), htmx=True).headers["HX-Redirect"] == at(shown_at)
+
+    shown = one(page(maya.get(at(shown_at))), ".gh-toasts > .toast")
+    assert "It is being refreshed just now." in words(shown)
+    assert "Not done" not in words(shown)
 
 
 def test_what_does_not_work_is_said(maya, held, monkeypatch):
