@@ -2,6 +2,10 @@
 
 Both are made anew from a nonce and the secret key whenever they are needed, and stored nowhere. Nothing that is done here
 while somebody waits for an answer depends on whether the address is known: the worker finds that out.
+
+So many may be asked for an address in a day, from wherever; what is more is answered as ever and mails nothing, and leaves the
+codes that were mailed good in their browsers. Strangers can use that up; a browser in which the client signed in before has an
+allowance of its own (see `known_browsers`).
 """
 
 import base64
@@ -13,7 +17,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, not_, or_, select, update
 
 from app import runtime
 from app.database import inserting, new_public_id, transaction
@@ -21,16 +25,15 @@ from app.errors import Refused
 from app.extensions import db
 from app.i18n import _, ngettext
 from app.models import Agency, PortalCode
-from app.services import addresses, counters, letters, limits
+from app.services import addresses, counters, known_browsers, letters, limits
 from app.tenancy import acting_for
 
 LIFETIME = timedelta(minutes=10)
 TRIES, DIGITS = 5, 6
 NONCE_BYTES = 16
-SOON, DAY, FAMILIAR = timedelta(minutes=15), timedelta(days=1), timedelta(days=30)
-PER_VISITOR, PER_BOTH, PER_BOTH_DAY, PER_ADDRESS_DAY = 20, 5, 10, 20
+SOON, DAY = timedelta(minutes=15), timedelta(days=1)
+PER_VISITOR, PER_BOTH, PER_BOTH_DAY, PER_ADDRESS_DAY, PER_KNOWN_DAY = 20, 5, 10, 10, 10
 TRIES_PER_VISITOR = 50
-NO_LIMIT = 2**31 - 1
 SPACES = re.compile(r"[\s-]+")
 
 
@@ -63,13 +66,24 @@ def _draw(email: str) -> tuple[bytes, str]:
             return nonce, button
 
 
-def ask(email: str, *, agency_id: int | None, browser_hash: bytes, at: datetime, to: str | None = None) -> None:
+def ask(
+    email: str,
+    *,
+    agency_id: int | None,
+    browser_hash: bytes,
+    at: datetime,
+    to: str | None = None,
+    mark: str | None = None,
+) -> None:
     """Have a code mailed to an address, in place of what this browser was sent before; Refused for what is no address.
 
-    `to` is the key of the page that the mailed button leads to, one of ours or none. RateLimited by visitor, and by address: what strangers ask for shuts nobody out who signed in from here lately.
+    `to` is the key of the page that the mailed button leads to, one of ours or none; `mark` the browser's (see `known_browsers`).
+    RateLimited by the visitor's network. Where the address has had enough, nothing is mailed, and what this browser was sent
+    for it stays good.
     """
     address = addresses.normalise(email)
-    _spend(address, at)
+    known = known_browsers.name_of(mark, address)
+    is_mailed = _spend(address, known, at)
     with transaction() as session:
         nonce, button = _draw(address)
         asked: dict[str, Any] = {
@@ -84,25 +98,27 @@ def ask(email: str, *, agency_id: int | None, browser_hash: bytes, at: datetime,
             "used_at": None,
         }
         adding = inserting(session.get_bind().dialect.name, PortalCode).values(browser_hash=browser_hash, **asked)
-        session.execute(adding.on_conflict_do_update(index_elements=["browser_hash"], set_=asked))
+        replaced = None if is_mailed else or_(PortalCode.email != address, not_(_usable(at)))
+        session.execute(adding.on_conflict_do_update(index_elements=["browser_hash"], set_=asked, where=replaced))
+        if not is_mailed:
+            return
         # The outbox is kept by agency; where none was named, the first one keeps it.
         keeper = agency_id or session.scalars(select(Agency.id).order_by(Agency.id).limit(1)).one()
         with acting_for(keeper):
-            letters.put(letters.CODE, asked["public_id"], agency_id=keeper, at=at, code=asked["public_id"], to=to)
+            ids = {"code": asked["public_id"], "to": to} | ({"known": 1} if known else {})
+            letters.put(letters.CODE, asked["public_id"], agency_id=keeper, at=at, **ids)
 
 
-def _spend(address: str, at: datetime) -> None:
+def _spend(address: str, known: str | None, at: datetime) -> bool:
+    """Count one more; whether it may be mailed. What is counted does not depend on whether the address is known to us."""
     visitor, account = limits.visitor(), limits.digest(address)
     limits.spend(f"portal code from {visitor}", at=at, window=SOON, limit=PER_VISITOR)
     limits.spend(f"portal code for {account} from {visitor}", at=at, window=SOON, limit=PER_BOTH)
     limits.spend(f"portal codes for {account} from {visitor}", at=at, window=DAY, limit=PER_BOTH_DAY)
-    knows = counters.count(_familiar(address), at=at, window=FAMILIAR)
-    limits.spend(f"portal codes for {account}", at=at, window=DAY, limit=NO_LIMIT if knows else PER_ADDRESS_DAY)
-
-
-def _familiar(address: str) -> str:
-    """The counter that says whether the visitor has signed in as this address."""
-    return f"portal as {limits.digest(address)} from {limits.visitor()}"
+    own = f"portal codes for {account} by {limits.digest(known or '')}"
+    if known is not None and counters.hit_lately(own, at=at, window=DAY, limit=PER_KNOWN_DAY):
+        return True
+    return counters.hit_lately(f"portal codes for {account}", at=at, window=DAY, limit=PER_ADDRESS_DAY)
 
 
 def waiting(browser_hash: bytes, *, at: datetime) -> PortalCode | None:
@@ -169,7 +185,6 @@ def _use(row: PortalCode, at: datetime) -> PortalCode | None:
     )
     if used.rowcount != 1:  # type: ignore[attr-defined]
         return None
-    counters.hit(_familiar(row.email), at=at, window=FAMILIAR, limit=1)
     return row
 
 

@@ -8,14 +8,16 @@ from flask.typing import ResponseReturnValue
 from app import clock
 from app.i18n import _
 from app.models import Agency, PortalCode
-from app.services import agencies, portal_codes, portal_failures, portal_sessions
+from app.services import agencies, known_browsers, portal_codes, portal_failures, portal_sessions
 from app.web import destinations
 from app.web.afterwards import after_answer
 from app.web.portal import arrival, bp
 from app.web.portal.access import remember
 from app.web.portal.forms import AddressForm, CodeForm
-from app.web.sessions import current_session
+from app.web.sessions import current_session, get_cookie, set_cookie
 from app.web.toasts import toast
+
+KNOWN = "gh_known"  # in which browser somebody signed in before: no session, it lifts a limit and lets nobody in
 
 
 @bp.get("/login", defaults={"agency_slug": None})
@@ -35,7 +37,12 @@ def ask_for_code(agency_slug: str | None) -> ResponseReturnValue:
     named = to if destinations.url_of(to) else None  # goes into the mail
     asked = form.does(
         lambda: portal_codes.ask(
-            form.email.data, agency_id=agency_id, browser_hash=browser.id_hash, at=clock.now(), to=named
+            form.email.data,
+            agency_id=agency_id,
+            browser_hash=browser.id_hash,
+            at=clock.now(),
+            to=named,
+            mark=get_cookie(KNOWN),
         )
     )
     if not asked:
@@ -123,7 +130,9 @@ def _let_in(used: PortalCode) -> Response:
         replacing=before,
     )
     arrival.is_in(browser.id_hash)
-    return remember(make_response(redirect(arrival.wanted(), 303)), is_in=True)
+    answer = remember(make_response(redirect(arrival.wanted(), 303)), is_in=True)
+    set_cookie(answer, KNOWN, known_browsers.mark_of(used.email), max_age=int(known_browsers.KEPT.total_seconds()))
+    return answer
 
 
 def _agency(slug: str | None) -> Agency | None:
