@@ -90,6 +90,24 @@ def test_row_37_the_portals_cookie_on_loopback_is_without_the_prefix_alone(scene
     assert {*rules} == {"HttpOnly", "SameSite=Lax", "Path=/"}
 
 
+def test_row_37_the_mark_of_a_known_browser_is_as_well_kept_and_is_no_session(on_https, clock):
+    """It names nobody, lets nobody in, and holds no one's access."""
+    browser = on_https.app.test_client()
+    browser.get(DOOR, base_url=HTTPS)
+    answer = sign_in(on_https, browser, url=HTTPS)
+
+    (cookie,) = [each for each in answer.headers.getlist("Set-Cookie") if "gh_known" in each]
+    name, *told = cookie.split("; ")
+    assert name.startswith("__Host-gh_known=")
+    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(told)
+    assert RECIPIENT.partition("@")[0] not in cookie
+    thief = on_https.app.test_client()
+    mark = cookies_of(browser)["__Host-gh_known"]
+    thief.set_cookie("__Host-gh_known", mark, domain="access.northwind.example", secure=True)
+    assert thief.get(SESSIONS, base_url=HTTPS).status_code == 303
+    assert browser.get(SESSIONS, base_url=HTTPS).status_code == 200
+
+
 def test_row_37_the_cookie_of_another_name_is_none_here(on_https):
     """Without the prefix, a neighbouring host could have set it."""
     browser = on_https.app.test_client()

@@ -86,6 +86,23 @@ def test_row_39_the_limits_are_the_same(scenery, clock):
     assert [status for status, _ in seen[0]] == [303] * 5 + [429] * 2
 
 
+def test_row_39_an_address_that_has_had_enough_codes_is_answered_as_ever(scenery, clock):
+    """From wherever they were asked for, and whoever it is: only the mail stays away."""
+    seen = []
+    for email in EVERYBODY:
+        for _ in range(portal_codes.PER_ADDRESS_DAY + 2):
+            browser = scenery.nobody()
+            steps = [post(scenery, browser, DOORS[0], email=email), browser.get("/portal/code")]
+            seen.append([told(scenery, browser, answer, email) for answer in steps])
+        with scenery.app.app_context(), across_tenants("a test's eye"):
+            codes = select(PortalCode.public_id).where(PortalCode.email == email)
+            put = db.session.scalars(select(OutboxItem.key).where(OutboxItem.key.in_(codes))).all()
+            assert len(put) == portal_codes.PER_ADDRESS_DAY
+            db.session.remove()
+
+    assert all(each == seen[0] for each in seen)
+
+
 def test_row_39_every_request_for_a_code_asks_the_database_as_much(scenery, clock):
     asked = {}
     post(scenery, scenery.nobody(), DOORS[0], email="first@x.example")  # which finds out what holds for all
@@ -215,7 +232,7 @@ def test_row_39_turning_unknown_addresses_away_at_the_door_would_take_less(scene
     monkeypatch.setattr(
         portal_codes,
         "ask",
-        lambda email, **how: portal_codes._spend(email, how["at"]) if email == NOBODY else ask(email, **how),
+        lambda email, **how: portal_codes._spend(email, None, how["at"]) if email == NOBODY else ask(email, **how),
     )
 
     found = medians(scenery, clock, proof.random, rounds=proof.size(check=15, prove=150), steps=("ask",))
