@@ -32,6 +32,7 @@ class Fault(StrEnum):
     DENIED = "denied"  # the person said no
     GRANT_ENDED = "grant_ended"  # the code or the grant is no longer good: the person must be asked again
     CREDENTIAL = "credential"  # the app does not accept the credential
+    REFUSED = "refused"  # the app does not do what was asked: because of the credential, or for a reason that passes
     MISCONFIGURED = "misconfigured"  # the agency's client or the app's addresses are at fault
     LIMITED = "limited"  # too many calls
     UNAVAILABLE = "unavailable"  # no answer, or a server error

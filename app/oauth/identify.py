@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,14 @@ from app.vault import Masked
 LONGEST_LABEL = 200
 LONGEST_ID = 255
 VERIFIED = ("email_verified", "verified_email", "verified")  # beside the address
+_TOO_OFTEN = re.compile(r"rate[ _-]?limit|too[ _-]many|too[ _-]often|throttl|quota|slow[ _-]?down", re.IGNORECASE)
+_DEAD = re.compile(
+    r"(invalid|expired|revoked|bad)[ _-]?(access[ _-]?|bearer[ _-]?|oauth[ _-]?)?(token|auth|credential)"
+    r"|token[ _-](has |is |was |been )*(invalid|incorrect|expired|revoked)"
+    r"|not[ _-]?auth(ed\b|enticated)|unauthenticated|authentication[ _-](error|failed|required)|account[ _-]inactive",
+    re.IGNORECASE,
+)
+_PASSING = re.compile(r"internal|fatal|tempora|unavailable|time[ds]?[ _-]?out|maintenance|try again", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +173,16 @@ def _has_errors(way: protocol.Identity, document: Any) -> bool:
 
 
 def _fault(answer: Response, document: object) -> Fault:
-    if answer.status in {401, 403} or isinstance(document, dict | list):
+    """Say why nobody was named. Only 401, or a word that the token is no good, is about the token for sure (RFC 6750 3.1)."""
+    if answer.status == 401:
         return Fault.CREDENTIAL
+    if answer.status == 403 or isinstance(document, dict | list):
+        said = f"{answer.headers.get('WWW-Authenticate', '')} {answer.body[:4096].decode('utf-8', 'replace')}"
+        if "Retry-After" in answer.headers or _TOO_OFTEN.search(said):
+            return Fault.LIMITED
+        if _DEAD.search(said) or (isinstance(document, dict) and document.get("active") is False):  # RFC 7662 2.2
+            return Fault.CREDENTIAL
+        return Fault.UNAVAILABLE if _PASSING.search(said) else Fault.REFUSED
     return Fault.ERROR if answer.status in {400, 404, 405, 410, 422} else of_status(answer.status)
 
 

@@ -17,6 +17,7 @@ def words(cause: str | None, app: str) -> str:
         Fault.UNAVAILABLE: _("%(app)s does not answer.", app=app),
         Fault.GARBAGE: _("%(app)s gives answers that can't be understood.", app=app),
         Fault.MISMATCH: _("%(app)s answers for another account than the one that was connected.", app=app),
+        Fault.REFUSED: _("%(app)s refuses it for now.", app=app),
         Fault.ERROR: _("%(app)s refuses it and gives no reason.", app=app),
         INTERRUPTED: _("Renewing the access to %(app)s was interrupted, and what came of it is not known.", app=app),
     }

@@ -1,7 +1,5 @@
 """Proofs that a connection works: the app is asked whose credential it is."""
 
-from types import SimpleNamespace
-
 from app import clock
 from app.catalog.protocol import Source
 from app.database import end_reading, transaction
@@ -17,20 +15,22 @@ from app.services.audit import SYSTEM
 from app.tenancy import acting_for
 from app.vault import Masked
 
+SUSPECT = frozenset({Fault.CREDENTIAL, Fault.REFUSED})
 FINAL = frozenset({Fault.CREDENTIAL, Fault.MISMATCH})
 
 
 def prove(connection_id: int) -> Identity | None:
     """Ask the app whose a connection's credential is; None where there is nothing to ask.
 
-    The first proof makes it active. A credential that the app does not accept is refreshed once if it can be; if it is refused
-    all the same, or is another account's, the connection is broken, which is a Conflict. ProviderFailed if the app gives no answer.
+    The first proof makes it active. A credential that the app seems not to accept is refreshed once if it can be; if it is told to
+    be no good all the same, or is another account's, the connection is broken, which is a Conflict. ProviderFailed for any other
+    refusal, which may pass, and if the app gives no answer.
     """
     standing = freshness.standing_of(connection_id)
     try:
         identity = _asked(standing)
     except OAuthError as error:
-        if error.code is not Fault.CREDENTIAL or not standing.refreshable:
+        if error.code not in SUSPECT or not standing.refreshable:
             raise _failure(standing, error) from None
         freshness.renew(standing, by=SYSTEM)
         standing = freshness.standing_of(connection_id)
@@ -61,7 +61,7 @@ def _asked(standing: Row) -> Identity | None:
     app, at = scopes.app_of(standing), clock.now()
     if app.oauth2 is None or app.oauth2.identity.source is not Source.API or not standing.endpoints:
         return None
-    client = oauth_clients.by_key(SimpleNamespace(id=standing.agency_id), standing.oauth_client or "")
+    client = oauth_clients.of(standing)
     parts = secrets.opened(standing)
     end_reading()
     if "access_token" not in parts:

@@ -156,7 +156,16 @@ def test_identify_makes_labels_fit_to_show(provider, said, shown):
     ("status", "document", "code"),
     [
         (401, {"error": "canary"}, Fault.CREDENTIAL),
-        (403, b"<html>", Fault.CREDENTIAL),
+        (401, {"error": "rate limited"}, Fault.CREDENTIAL),
+        (403, b"<html>", Fault.REFUSED),
+        (403, {"error": "insufficient_scope"}, Fault.REFUSED),
+        (403, {"error": "invalid_token"}, Fault.CREDENTIAL),
+        (403, {"message": "Access token has been revoked"}, Fault.CREDENTIAL),
+        (403, {"message": "API rate limit exceeded. Authenticated callers get more."}, Fault.LIMITED),
+        (403, {"message": "You have exceeded a secondary rate limit"}, Fault.LIMITED),
+        (403, {"errors": [{"reason": "userRateLimitExceeded"}]}, Fault.LIMITED),
+        (403, {"reason": "quotaExceeded"}, Fault.LIMITED),
+        (403, {"message": "Temporarily blocked"}, Fault.UNAVAILABLE),
         (404, b"", Fault.ERROR),
         (429, b"", Fault.LIMITED),
         (500, b"", Fault.UNAVAILABLE),
@@ -185,6 +194,9 @@ def test_identify_fails_where_nobody_is_named(provider, status, document, code):
     assert failure.value.code is code
 
 
+SLACK_DEAD = ["invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"]
+
+
 def test_identify_believes_no_200_that_says_no(provider):
     serve(provider, "/me", {"ok": False, "id": "u1"})
     way = Identity(url=provider.url_for("/me"), id=("id",), ok=Condition(path="ok", equals=True))
@@ -195,7 +207,52 @@ def test_identify_believes_no_200_that_says_no(provider):
     with pytest.raises(IdentityError) as graphql:
         identified(an_app(provider, identity=way))
 
-    assert (flagged.value.code, graphql.value.code) == (Fault.CREDENTIAL, Fault.CREDENTIAL)
+    assert (flagged.value.code, graphql.value.code) == (Fault.REFUSED, Fault.REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        *(({"ok": False, "error": error}, Fault.CREDENTIAL) for error in SLACK_DEAD),
+        ({"ok": False, "error": "internal_error"}, Fault.UNAVAILABLE),
+        ({"ok": False, "error": "fatal_error"}, Fault.UNAVAILABLE),
+        ({"ok": False, "error": "service_unavailable"}, Fault.UNAVAILABLE),
+        ({"ok": False, "error": "request_timeout"}, Fault.UNAVAILABLE),
+        ({"ok": False, "error": "ratelimited"}, Fault.LIMITED),
+        ({"ok": False, "error": "missing_scope"}, Fault.REFUSED),
+        ({"ok": False, "active": False}, Fault.CREDENTIAL),
+        ({"ok": False, "code": 40105, "message": "Access token is incorrect or has been revoked."}, Fault.CREDENTIAL),
+        ({"ok": False, "errors": [{"message": "Not authenticated"}]}, Fault.CREDENTIAL),
+        ({"ok": False, "errors": [{"extensions": {"code": "AUTHENTICATION_ERROR"}}]}, Fault.CREDENTIAL),
+        ({"ok": False, "errors": [{"message": "Internal server error"}]}, Fault.UNAVAILABLE),
+    ],
+)
+def test_identify_takes_a_refusal_for_what_it_says(provider, document, code):
+    """Only what is about the token ends a connection."""
+    serve(provider, "/me", document)
+    way = Identity(url=provider.url_for("/me"), id=("id",), ok=Condition(path="ok", equals=True))
+
+    with pytest.raises(IdentityError) as failure:
+        identified(an_app(provider, identity=way))
+
+    assert failure.value.code is code
+
+
+@pytest.mark.parametrize(
+    ("headers", "code", "pause"),
+    [
+        ({"Retry-After": "60"}, Fault.LIMITED, 60),
+        ({"WWW-Authenticate": 'Bearer error="invalid_token"'}, Fault.CREDENTIAL, None),
+        ({"WWW-Authenticate": 'Bearer error="insufficient_scope"'}, Fault.REFUSED, None),
+    ],
+)
+def test_identify_reads_the_headers_of_a_refusal(provider, headers, code, pause):
+    serve(provider, "/me", {}, status=403, **headers)
+
+    with pytest.raises(IdentityError) as failure:
+        identified(an_app(provider))
+
+    assert (failure.value.code, failure.value.retry_after) == (code, pause)
 
 
 def test_identify_logs_no_token(provider, caplog):

@@ -99,6 +99,28 @@ PASSING = [
 ]
 
 
+REFUSALS = [
+    {"status": 403, "body": '{"message": "You have exceeded a secondary rate limit"}'},
+    {"status": 403, "body": '{"message": "Blocked by the firewall"}'},
+    {"status": 429, "body": "{}"},
+]
+
+
+@both
+@pytest.mark.parametrize("fault", REFUSALS, ids=["rate limit", "firewall", "429"])
+def test_row_25_a_refusal_to_say_whose_it_is_that_passes_changes_nothing(connection_id, provider, fault):
+    """Even where it stays after a refresh that succeeded: the provider gave a token, so the grant lives."""
+    provider.misbehave("api", content_type="application/json", **fault)
+
+    with pytest.raises(ProviderFailed):
+        credentials.refresh_now(the(connection_id), by=SYSTEM)
+
+    kept = the(connection_id)
+    assert (kept.health, kept.health_reason, kept.broken_at) == (Health.ACTIVE, None, None)
+    provider.reset()
+    assert credentials.test(kept, by=SYSTEM).startswith("Connected and working")
+
+
 @both
 @pytest.mark.parametrize("fault", PASSING, ids=lambda fault: f"{fault['status']}")
 def test_row_25_a_failure_that_passes_changes_nothing(connection_id, provider, fault):

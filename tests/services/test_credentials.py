@@ -457,6 +457,44 @@ def test_test_refreshes_a_dead_token_before_it_says_that_the_access_is_gone(grow
         credentials.test(lost, by=BY)
 
 
+REFUSALS = {
+    "403 and when to come back": (403, {"message": "Slow down."}, {"Retry-After": "60"}, "was asked too often"),
+    "403 too often": (403, {"message": "API rate limit exceeded"}, {}, "was asked too often"),
+    "403 for whatever reason": (403, {"message": "Not now"}, {}, "refuses it for now"),
+    "errors": (200, {"errors": [{"message": "Internal error"}]}, {}, "can't be understood"),
+    "a 404": (404, {}, {}, "refuses it and gives no reason"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+@pytest.mark.parametrize("refreshable", [True, False])
+def test_a_refusal_that_may_pass_breaks_nothing(grown, endpoint, monkeypatch, case, refreshable):
+    """Not even one that stays after a refresh which succeeded: the grant lives."""
+    status, document, headers, words = REFUSALS[case]
+    connection = grown("ann", refreshable=refreshable)
+    monkeypatch.setattr(endpoint, "_me", lambda _asked: said(document, status, **headers))
+
+    for ask in (credentials.refresh_now, credentials.test):
+        with pytest.raises(ProviderFailed, match=words):
+            ask(connection, by=BY)
+
+    db.session.refresh(connection)
+    assert (connection.health, connection.broken_at) == (Health.ACTIVE, None)
+    assert db.session.scalars(select(OutboxItem).where(OutboxItem.kind == letters.BROKEN)).all() == []
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, "odd"), (403, "invalid_token"), (403, "token_revoked")])
+def test_a_token_that_is_told_to_be_no_good_breaks_the_connection(grown, endpoint, monkeypatch, status, error):
+    connection = grown("ann")
+    monkeypatch.setattr(endpoint, "_me", lambda _asked: said({"error": error}, status))
+
+    with pytest.raises(Conflict, match="no longer accepts the access that was given"):
+        credentials.test(connection, by=BY)
+
+    db.session.refresh(connection)
+    assert (connection.health, endpoint.refreshes["ann"]) == (Health.ERROR, 1)
+
+
 # ── Clocks ───────────────────────────────────────────────────────────────────
 
 
