@@ -44,7 +44,8 @@ class Connection(MaybeInWorkspace, Model):
     """A stored credential of one app: the agency's when `owner_email` is none, else that client's. Holds the id of its secret only.
 
     Once its owner was removed (`owner_left_at`) the workspace's members have it. One process at a time refreshes it: the one
-    whose lease stands in `refresh_lease`; `refresh_called_at` says that the provider may have been asked.
+    whose lease stands in `refresh_lease`; `refresh_called_at` says that the provider may have been asked. `oauth_client` is the key
+    of the client that got the grant, and `client_id` its id at the provider: another may have the key by now. None if not known.
     """
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -63,6 +64,7 @@ class Connection(MaybeInWorkspace, Model):
     account: Mapped[str | None] = mapped_column(String(320))
 
     oauth_client: Mapped[str | None] = mapped_column(String(80))
+    client_id: Mapped[str | None] = mapped_column(String(400))
     endpoints: Mapped[dict[str, str] | None]
     fields: Mapped[dict[str, str]] = mapped_column(default=dict)
     kept: Mapped[dict[str, str]] = mapped_column(default=dict)

@@ -50,6 +50,7 @@ class Flow(InWorkspace, Model):
     generation: Mapped[int]
     app_key: Mapped[str] = mapped_column(String(60))
     oauth_client: Mapped[str] = mapped_column(String(80))
+    client_id: Mapped[str | None] = mapped_column(String(400))
     state_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     browser_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
     session_hash: Mapped[bytes] = mapped_column(LargeBinary(32))

@@ -46,12 +46,14 @@ def revoke(
 
     Whatever the provider does is an outcome, but for a failure that says when to try again: RevokeLater.
 
-    A token that the provider no longer knows counts as revoked (RFC 7009 2.2). Whether siblings would lose theirs too
-    (`Revoke.breaks_siblings`) is for the caller to ask first.
+    A token that the provider no longer knows counts as revoked (RFC 7009 2.2), if it is all there is of the grant: an access
+    token may have ended, or been replaced, beside a refresh token that lives. Whether siblings would lose theirs too
+    (`Revoke.breaks_siblings`) is for the caller to ask first, as it is for the caller to give an access token that has not ended
+    (`presents_access`), and the client that got the grant.
     """
-    way = ways_of(app).revoke or (Revoke(url=endpoints.revoke) if endpoints.revoke else None)
+    way = _way(app, endpoints)
     access, fresh = (token.reveal() if token else "" for token in (access_token, refresh_token))
-    given = (fresh or access) if way and way.token == "refresh_token" else (access or fresh)  # noqa: S105
+    given = _given(way, access, fresh)
     if way is None or not given:
         return RevokeOutcome.UNSUPPORTED
     secrets = {"client_id": client.client_id, "client_secret": client.secret}
@@ -60,7 +62,7 @@ def revoke(
         answer = _call(app, way, client, endpoints.revoke, values)
     except (Refused, EgressError):
         return RevokeOutcome.FAILED
-    outcome = _outcome(way, answer)
+    outcome = _outcome(way, answer, is_all=given == fresh or not fresh)
     if outcome is RevokeOutcome.FAILED:
         said = answer.body[:1024].decode("utf-8", "replace")
         hide = (access_token, refresh_token, client.client_secret)
@@ -68,6 +70,24 @@ def revoke(
         if later := wait(answer.headers.get("Retry-After"), clock.now()):
             raise RevokeLater(of_status(answer.status), retry_after=later)
     return outcome
+
+
+def presents_access(
+    app: App, endpoints: Endpoints, *, access_token: Masked | None, refresh_token: Masked | None
+) -> bool:
+    """Whether the provider is given the access token though there is a refresh token, so that it must be one that works."""
+    way = _way(app, endpoints)
+    if way is None or access_token is None or refresh_token is None:
+        return False
+    return _given(way, "access", "refresh") == "access"
+
+
+def _way(app: App, endpoints: Endpoints) -> Revoke | None:
+    return ways_of(app).revoke or (Revoke(url=endpoints.revoke) if endpoints.revoke else None)
+
+
+def _given(way: Revoke | None, access: str, refresh: str) -> str:
+    return (refresh or access) if way and way.token == "refresh_token" else (access or refresh)  # noqa: S105
 
 
 def _call(app: App, way: Revoke, client: ClientCredentials, template: str, values: Mapping[str, str]) -> Response:
@@ -103,14 +123,14 @@ def _proof(
     return {}, {"client_id": client.client_id} | ({} if public else {"client_secret": client.secret})
 
 
-def _outcome(way: Revoke, answer: Response) -> RevokeOutcome:
+def _outcome(way: Revoke, answer: Response, *, is_all: bool) -> RevokeOutcome:
+    """Say what an answer means; `is_all` of the grant is the token that was given."""
     document = _document(answer)
     if answer.ok and (way.ok is None or paths.holds(way.ok, document)):
         return RevokeOutcome.CONFIRMED
     error = paths.text(document.get("error"))
-    if answer.status < 500 and error in _GONE:
-        return RevokeOutcome.CONFIRMED
-    if way.method == "DELETE" and answer.status in {404, 410}:
+    is_unknown = (answer.status < 500 and error in _GONE) or (way.method == "DELETE" and answer.status in {404, 410})
+    if is_unknown and is_all:
         return RevokeOutcome.CONFIRMED
     if error == "unsupported_token_type":  # RFC 7009 2.2.1
         return RevokeOutcome.UNSUPPORTED

@@ -137,6 +137,7 @@ def _brought(flow: Row | Flow, app: App, grant: Grant, *, refreshable: bool, at:
         "health": Health.ACTIVE,  # the identity is proof
         "owner_email": flow.recipient,
         "oauth_client": flow.oauth_client,
+        "client_id": flow.client_id,
         "endpoints": flow.endpoints,
         "fields": flow.fields,
         "kept": {**grant.token.kept, **kept},

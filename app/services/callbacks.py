@@ -4,7 +4,6 @@ import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from types import SimpleNamespace
 
 from app import clock, runtime
 from app.catalog.schema import App
@@ -106,7 +105,7 @@ def _is_signed_in(flow: Row, session_hash: bytes) -> bool:
 def _take(flow: Row, pairs: list[tuple[str, str]]) -> str | None:
     """Do what the callback asks, and say what came of it; None if its parameters are not what the provider would send."""
     app, at = runtime.current().catalog.get(flow.app_key), clock.now()
-    client = oauth_clients.by_key(SimpleNamespace(id=flow.agency_id), flow.oauth_client)
+    client = oauth_clients.of(flow)
     endpoints = Endpoints(**flow.endpoints)
     credentials = ClientCredentials(client.client_id, client.client_secret) if client else None
     denied: OAuthError | None = None

@@ -1,21 +1,16 @@
 """Connections: stored when a client approves, one for each external account of a workspace."""
 
-from collections.abc import Sequence
-
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import joinedload
 
 from app import clock
 from app.database import lock, transaction
 from app.errors import NotFound, Refused
 from app.extensions import db
 from app.i18n import _
-from app.models import Agency, Connection, Health, Staff
-from app.oauth.identify import Identity
+from app.models import Agency, Connection, Staff
 from app.services import addresses, audit, causes, members, scopes
 from app.services.audit import Actor
-from app.tenancy import across_tenants
 
 
 def get(agency: Agency, public_id: str) -> Connection:
@@ -74,29 +69,6 @@ def is_owned(connection: Connection, email: str) -> bool:
     return members.is_member(connection.workspace_id, email)
 
 
-def same_account(app_key: str, identity: Identity) -> tuple[ColumnElement[bool], ...]:
-    """That a connection is of this account."""
-    return (
-        Connection.app_key == app_key,
-        Connection.issuer == identity.issuer,
-        Connection.external_id == identity.id,
-    )
-
-
 def why_broken(connection: Connection) -> str:
     """The cause in plain words."""
     return causes.words(connection.health_reason, scopes.app_of(connection).name)
-
-
-def siblings(app_key: str, identity: Identity, *, oauth_client: str) -> Sequence[Connection]:
-    """The live connections that stand on the same account and client, whoever's they are: the provider sees one grant."""
-    with across_tenants("a provider does not know our tenants"):
-        return db.session.scalars(
-            select(Connection)
-            .where(
-                *same_account(app_key, identity),
-                Connection.oauth_client == oauth_client,
-                Connection.health != Health.REVOKED,
-            )
-            .options(joinedload(Connection.secret))
-        ).all()

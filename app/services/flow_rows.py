@@ -32,6 +32,7 @@ BY_STATE = Prepared(
         Flow.generation,
         Flow.app_key,
         Flow.oauth_client,
+        Flow.client_id,
         Flow.browser_hash,
         Flow.session_hash,
         Flow.endpoints,

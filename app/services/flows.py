@@ -172,6 +172,7 @@ def save(purpose: Mapping[str, Any], begun: authorize.Authorization, client: Usa
     flow_rows.BEGIN(
         public_id=public_id,
         oauth_client=client.key,
+        client_id=client.client_id,
         redirect_uri=client.redirect_uri,
         state_hash=digest(begun.state.reveal()),
         endpoints=asdict(begun.endpoints),

@@ -1,24 +1,29 @@
 """Giving back: a provider is asked to end an access that nobody here is to use any more, unless others live by it."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import update
-
-from app.database import end_reading, transaction
-from app.extensions import db
-from app.models import Agency, Connection, Flow, Health
+from app import clock
+from app.catalog.schema import App
+from app.database import end_reading
+from app.models import Connection
 from app.oauth.client import ClientCredentials
 from app.oauth.endpoints import Endpoints
+from app.oauth.faults import OAuthError
 from app.oauth.identify import Identity
-from app.oauth.revoke import RevokeLater, RevokeOutcome, revoke
-from app.services import connections, oauth_clients, scopes, secrets
-from app.tenancy import across_tenants
+from app.oauth.refresh import refresh
+from app.oauth.revoke import RevokeLater, RevokeOutcome, presents_access, revoke
+from app.oauth.token import Token
+from app.services import oauth_clients, secrets, siblings
 from app.vault import Masked, VaultError
 
-KEPT_FOR_SIBLING, ACCOUNT_UNKNOWN, NO_CLIENT = "kept_for_sibling", "account_unknown", "no_client"
+KEPT_FOR_SIBLING, ACCOUNT_UNKNOWN, NO_CLIENT, ENDED = "kept_for_sibling", "account_unknown", "no_client", "ended"
 TOKENS = ("access_token", "refresh_token")
 KNOWN_BY = (*TOKENS, "exchanged")  # the refresh token that these were given for is of the same grant
+SPARE = timedelta(seconds=30)  # that a token must have left to be worth giving
+Tokens = Mapping[str, Masked]
 
 
 class NotGivenBack(Exception):
@@ -32,58 +37,107 @@ class NotGivenBack(Exception):
         self.retry_after, self.until = retry_after, until
 
 
-def ask(
-    held: Flow | Connection,
-    client_key: str,
-    tokens: Mapping[str, Masked],
-    account: Identity | None,
-    *,
-    fields: Mapping[str, str],
-    endpoints: Mapping[str, str] | None = None,
-) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What a provider gave and is to end: by which client of whom, of which account if that is known, and its tokens."""
+
+    app: App
+    agency_id: int
+    oauth_client: str | None
+    client_id: str | None
+    account: Identity | None
+    endpoints: Mapping[str, Any]
+    fields: Mapping[str, str]
+    tokens: Tokens
+    ends_at: datetime | None  # when the access token does
+
+    @property
+    def app_key(self) -> str:
+        """Its app."""
+        return self.app.key
+
+
+def ask(access: Access, *, renew: Callable[[], Tokens | None]) -> str:
     """Have the provider end an access, and say what came of it; raises NotGivenBack. Outside a transaction.
 
-    Where that would end other connections of the same account, the provider is not asked. `endpoints`: other than those of now.
+    Where that would end other connections of the same account, or another client got it, the provider is not asked. One that wants
+    the access token gets one that has not ended: `renew` fetches and keeps it; None if there is none to be had any more.
     """
-    app = scopes.app_of(held)
+    app, account = access.app, access.account
     way = app.oauth2.revoke if app.oauth2 else None
     breaks_siblings = bool(way and way.breaks_siblings)
     if breaks_siblings and account is None:
         return ACCOUNT_UNKNOWN
-    if account and _is_in_use(held.app_key, client_key, account, tokens, breaks_siblings=breaks_siblings):
+    if account and _is_in_use(access, account, breaks_siblings=breaks_siblings):
         return KEPT_FOR_SIBLING
-    client = oauth_clients.by_key(db.session.get_one(Agency, held.agency_id), client_key)
+    client = _client(access)
     if client is None or app.oauth2 is None:
         return NO_CLIENT
-    addresses, app_key = Endpoints(**(endpoints or held.endpoints or {})), held.app_key
     end_reading()  # no transaction stays open while we wait
+    tokens = renew() if _has_ended(access) else access.tokens
+    if tokens is None:
+        return ENDED
     # point: grant.revoking
     try:
-        outcome = revoke(
-            app,
-            ClientCredentials(client.client_id, client.client_secret),
-            addresses,
-            access_token=tokens.get("access_token"),
-            refresh_token=tokens.get("refresh_token"),
-            fields=fields,
-        )
+        given = {name: tokens.get(name) for name in TOKENS}
+        outcome = revoke(app, client, Endpoints(**access.endpoints), fields=access.fields, **given)
     except RevokeLater as later:
         raise NotGivenBack(later.retry_after or 0) from None
     if outcome is RevokeOutcome.FAILED:
         raise NotGivenBack
     if account and breaks_siblings and outcome is RevokeOutcome.CONFIRMED:
-        _doubt(app_key, client_key, account)
+        siblings.doubt(access, account)
     return outcome
 
 
-def _is_in_use(
-    app_key: str, client_key: str, account: Identity, tokens: Mapping[str, Masked], *, breaks_siblings: bool
-) -> bool:
+def _client(access: Access) -> ClientCredentials | None:
+    found = oauth_clients.of(access)
+    return ClientCredentials(found.client_id, found.client_secret) if found else None
+
+
+def _has_ended(access: Access) -> bool:
+    """Whether what the provider wants to see is an access token that is no good any more."""
+    if access.ends_at is None or clock.now() < access.ends_at - SPARE:
+        return False
+    given = {name: access.tokens.get(name) for name in TOKENS}
+    return presents_access(access.app, Endpoints(**access.endpoints), **given)
+
+
+def refreshed(access: Access) -> Token | None:
+    """A new token of an access that is to be ended; None if its grant is gone. Raises NotGivenBack. Outside a transaction."""
+    client = _client(access)
+    end_reading()
+    if client is None:
+        raise NotGivenBack
+    at, known = clock.now(), access.tokens["refresh_token"]
+    try:
+        return refresh(
+            access.app,
+            client,
+            Endpoints(**access.endpoints),
+            refresh_token=known,
+            fields=access.fields,
+            scopes=(),
+            at=at,
+        )
+    except OAuthError as error:
+        if getattr(error, "ends_grant", False):
+            return None
+        raise NotGivenBack(error.retry_after or 0) from None
+
+
+def tokens_of(token: Token) -> dict[str, Masked]:
+    """The parts of a token that was refreshed."""
+    parts = {"access_token": token.access_token, "refresh_token": token.refresh_token}
+    return {name: value for name, value in parts.items() if value}
+
+
+def _is_in_use(access: Access, account: Identity, *, breaks_siblings: bool) -> bool:
     """Whether it would end a connection that lives: all of the account's where they hang together, else one with the very token."""
-    living = connections.siblings(app_key, account, oauth_client=client_key)
+    living = siblings.of(access, account)
     if breaks_siblings:
         return bool(living)
-    ours = [tokens[name] for name in KNOWN_BY if name in tokens]
+    ours = [access.tokens[name] for name in KNOWN_BY if name in access.tokens]
     return any(token in ours for each in living for token in _tokens_of(each))
 
 
@@ -92,15 +146,3 @@ def _tokens_of(connection: Connection) -> list[Masked]:
         return list(secrets.reveal(connection).values())
     except VaultError:  # what does not open is of no use to anybody, and so not in use
         return []
-
-
-def _doubt(app_key: str, client_key: str, account: Identity) -> None:
-    """Count what was connected of the account while the provider was asked as not seen working: it may have ended with the rest."""
-    with across_tenants("a provider does not know our tenants"), transaction() as session:
-        session.execute(
-            update(Connection)
-            .where(*connections.same_account(app_key, account), Connection.oauth_client == client_key)
-            .where(Connection.health == Health.ACTIVE)
-            .values(health=Health.PENDING)
-            .execution_options(synchronize_session=False)
-        )

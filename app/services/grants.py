@@ -13,9 +13,10 @@ from app.models import Flow, FlowStatus
 from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.prepared import Row
-from app.services import audit, flow_rows, giving_back, outbox, sealed
+from app.services import audit, flow_rows, giving_back, lifetimes, outbox, scopes, sealed
 from app.services.accounts import Grant
 from app.services.audit import SYSTEM
+from app.services.giving_back import Access, Tokens
 from app.tenancy import acting_for
 from app.vault import Masked, open_, seal
 
@@ -97,11 +98,43 @@ def discard(flow_id: int, *, agency_id: int) -> None:
         flow = db.session.get_one(Flow, flow_id, populate_existing=True)
         written = _opened(flow)
         # point: grant.opened
-        tokens = {name: Masked(written[name]) for name in giving_back.TOKENS if written[name]}
-        fields = {**flow.fields, **written["kept"]}
-        outcome = giving_back.ask(flow, flow.oauth_client, tokens, _account(written), fields=fields)
+        access = _access(flow, written)
+        outcome = giving_back.ask(access, renew=lambda: _renewed(flow_id, access, written))
     # point: grant.revoked
     shred(flow_id, agency_id=agency_id, outcome=outcome, at=clock.now())
+
+
+def _access(flow: Flow, written: dict[str, Any]) -> Access:
+    tokens = {name: Masked(written[name]) for name in giving_back.TOKENS if written[name]}
+    expires_at = datetime.fromisoformat(written["ends"][0]) if written["ends"][0] else None
+    return Access(
+        app=scopes.app_of(flow),
+        agency_id=flow.agency_id,
+        oauth_client=flow.oauth_client,
+        client_id=flow.client_id,
+        account=_account(written),
+        endpoints=flow.endpoints,
+        fields={**flow.fields, **written["kept"]},
+        tokens=tokens,
+        ends_at=lifetimes.token_ends(flow.created_at, expires_at, refreshable="refresh_token" in tokens),
+    )
+
+
+def _renewed(flow_id: int, access: Access, written: dict[str, Any]) -> Tokens | None:
+    """Have its access token refreshed, and seal that one for the next try; none if its provider says that the grant is gone."""
+    token = giving_back.refreshed(access)
+    if token is None:
+        return None
+    # point: grant.renewed
+    tokens = giving_back.tokens_of(token)
+    fresh = {name: value.reveal() for name, value in tokens.items()}
+    again = (
+        written | fresh | {"ends": [_written(token.expires_at or clock.now() + lifetimes.ASSUMED), written["ends"][1]]}
+    )
+    with transaction():
+        flow = db.session.get_one(Flow, flow_id, populate_existing=True)
+        flow.grant = seal(runtime.current().keyring, json.dumps(again).encode(), sealed.grant_place(flow))
+    return tokens
 
 
 def _take(flow_id: int) -> bool:

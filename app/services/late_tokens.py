@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete
 
@@ -12,8 +13,9 @@ from app.models import Connection, Revocation, Secret
 from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.prepared import Row
-from app.services import audit, giving_back, grants, outbox, sealed
+from app.services import audit, giving_back, grants, lifetimes, outbox, scopes, sealed
 from app.services.audit import SYSTEM
+from app.services.giving_back import Access, Tokens
 from app.tenancy import acting_for
 from app.vault import Masked, open_, seal
 
@@ -28,6 +30,8 @@ def hold(standing: Row, token: Token, *, exchanged: Masked, at: datetime) -> Non
         "refresh_token": (token.refresh_token or exchanged).reveal(),
         "exchanged": exchanged.reveal(),
         "oauth_client": standing.oauth_client,
+        "client_id": standing.client_id,
+        "ends": (token.expires_at or at + lifetimes.ASSUMED).isoformat(),
         "endpoints": standing.endpoints,
         "fields": {**standing.fields, **standing.kept, **token.kept},
     }
@@ -55,15 +59,34 @@ def discard(secret_id: int, connection_id: int, *, agency_id: int) -> None:
             return
         written = json.loads(open_(runtime.current().keyring, secret.blob, sealed.credential_place(secret)))
         connection = db.session.get_one(Connection, connection_id)
-        outcome = giving_back.ask(
-            connection,
-            written["oauth_client"],
-            {name: Masked(written[name]) for name in giving_back.KNOWN_BY},
-            _account(connection),
+        access = Access(
+            app=scopes.app_of(connection),
+            agency_id=agency_id,
+            oauth_client=written["oauth_client"],
+            client_id=written["client_id"],
+            account=_account(connection),
+            endpoints=written["endpoints"] or {},
             fields=written["fields"],
-            endpoints=written["endpoints"],
+            tokens={name: Masked(written[name]) for name in giving_back.KNOWN_BY},
+            ends_at=datetime.fromisoformat(written["ends"]),
         )
+        outcome = giving_back.ask(access, renew=lambda: _renewed(secret_id, access, written))
     shred(secret_id, connection_id, agency_id=agency_id, outcome=outcome, at=clock.now())
+
+
+def _renewed(secret_id: int, access: Access, written: dict[str, Any]) -> Tokens | None:
+    """Have it refreshed, and seal that one for the next try; none if its provider says that the grant is gone."""
+    token = giving_back.refreshed(access)
+    if token is None:
+        return None
+    # point: token.renewed
+    tokens = giving_back.tokens_of(token)
+    ends_at = token.expires_at or clock.now() + lifetimes.ASSUMED
+    again = written | {name: value.reveal() for name, value in tokens.items()} | {"ends": ends_at.isoformat()}
+    with transaction() as session:
+        secret = session.get_one(Secret, secret_id, populate_existing=True)
+        secret.blob = seal(runtime.current().keyring, json.dumps(again).encode(), sealed.credential_place(secret))
+    return tokens
 
 
 def _account(connection: Connection) -> Identity | None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import SimpleNamespace
+from typing import Protocol
 
 from app import runtime
 from app.catalog.schema import App
@@ -12,6 +14,22 @@ from app.services.own_clients import Owner
 from app.vault import Masked
 
 SHARED = "shared-"
+
+
+class Granted(Protocol):
+    """A flow or a connection: what a client was used for."""
+
+    @property
+    def agency_id(self) -> int:
+        """Whose it is."""
+
+    @property
+    def oauth_client(self) -> str | None:
+        """The client's key."""
+
+    @property
+    def client_id(self) -> str | None:
+        """The client's id at the provider."""
 
 
 class Readiness(StrEnum):
@@ -78,6 +96,26 @@ def by_key(agency: Owner, key: str) -> UsableClient | None:
         return _shared(key.removeprefix(SHARED))
     own = own_clients.by_key(agency, key)
     return _usable(own) if own and own.client_id else None
+
+
+def of(granted: Granted) -> UsableClient | None:
+    """The client that a flow or a connection got its grant with; none where another stands in its place by now, or none does.
+
+    Only to that client does what its provider says of the grant apply. One that is not known counts as the one in its place.
+    """
+    found = by_key(SimpleNamespace(id=granted.agency_id), granted.oauth_client or "")
+    return None if found and granted.client_id not in (None, found.client_id) else found
+
+
+def known_by(granted: Granted) -> str | None:
+    """What the provider knows the client by that got a grant; its key here where that is not known any more."""
+    if granted.client_id or granted.oauth_client is None:
+        return granted.client_id
+    if granted.oauth_client.startswith(SHARED):
+        shared = runtime.current().config.oauth_clients.get(granted.oauth_client.removeprefix(SHARED))
+        return shared[0] if shared else granted.oauth_client
+    own = own_clients.by_key(SimpleNamespace(id=granted.agency_id), granted.oauth_client)
+    return own.client_id if own and own.client_id else granted.oauth_client
 
 
 def eligible(agency: Agency, app: App) -> bool:

@@ -3,7 +3,7 @@
 import re
 from typing import Protocol
 
-from sqlalchemy import String, and_, bindparam, func, select
+from sqlalchemy import String, and_, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app import clock, runtime
@@ -112,6 +112,8 @@ def configure(agency: Agency, app_key: str, *, client_id: str, client_secret: st
         if own.client_id == client_id and own.configured_at and _is_secret_of(own, secret):
             return own  # the same again
         replaced = own.client_id is not None
+        if own.client_id != client_id:
+            _remember(own)
         own.client_id, own.configured_at = client_id, at
         own.client_secret = (
             seal(runtime.current().keyring, secret.encode(), sealed.client_place(own)) if secret else None
@@ -129,8 +131,19 @@ def remove(agency: Agency, app_key: str, *, by: Staff) -> None:
             lock(own)
         if own is None or own.client_id is None:
             raise Conflict(_("There is no client of your own to remove."))
+        _remember(own)
         own.client_id = own.client_secret = own.configured_at = None
         audit.record("oauth_client.removed", own, by=by, at=at, app=app_key)
+
+
+def _remember(own: OAuthClient) -> None:
+    """Write down which client got what was connected before that was written, while it still stands. Within a transaction."""
+    db.session.execute(
+        update(Connection)
+        .where(Connection.oauth_client == own.public_id, Connection.client_id.is_(None))
+        .values(client_id=own.client_id)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def secret_of(own: OAuthClient | Row) -> Masked | None:

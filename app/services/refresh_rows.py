@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, exists, or_, select, update
 
-from app.models import Connection, Health, Secret, Slot, Workflow, Workspace
+from app.models import Connection, Health, Revocation, Secret, Slot, Workflow, Workspace
 from app.prepared import Prepared
 from app.services import pauses
 
@@ -20,6 +20,7 @@ _COLUMNS = (
     Connection.health,
     Connection.health_reason,
     Connection.oauth_client,
+    Connection.client_id,
     Connection.endpoints,
     Connection.fields,
     Connection.kept,
@@ -107,6 +108,16 @@ TAKE = Prepared(
     .where(_its, Connection.refresh_lease.is_(None), Connection.deleted_at.is_(None), _works)
     .values(refresh_lease=bindparam("holder"), refresh_called_at=bindparam("moment"))
 )
+TAKE_LAST = Prepared(
+    update(Connection)
+    .where(
+        _its,
+        Connection.refresh_lease.is_(None),
+        Connection.health == Health.REVOKED,
+        Connection.revocation == Revocation.PENDING,
+    )
+    .values(refresh_lease=bindparam("holder"), refresh_called_at=bindparam("moment"))
+)
 
 
 def _to(*names: str) -> dict[str, Any]:
@@ -121,7 +132,7 @@ SAVED = Prepared(
     .where(_its)
     .values(
         **_fresh,
-        **_to("expires_at", "grant_ends_at", "health_reason", "kept", "refreshable", "scopes", "token_at"),
+        **_to("client_id", "expires_at", "grant_ends_at", "health_reason", "kept", "refreshable", "scopes", "token_at"),
     )
 )
 FREED = Prepared(update(Connection).where(_its, Connection.refresh_lease == bindparam("holder")).values(**_free))

@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from types import SimpleNamespace
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
@@ -93,11 +92,23 @@ def begin(connection_id: int, *, version: int, at: datetime, by: Actor = SYSTEM)
     if standing.version != version or not standing.refreshable:
         refresh_rows.FREED(connection=connection_id, holder=lease)
         return None
-    app = scopes.app_of(standing)
-    client = oauth_clients.by_key(SimpleNamespace(id=standing.agency_id), standing.oauth_client or "")
-    credentials = ClientCredentials(client.client_id, client.client_secret) if client else None
     # point: refresh.taken
-    return Work(standing, lease, app, credentials, secrets.opened(standing), at, by)
+    return _work(standing, lease, secrets.opened(standing), at=at, by=by)
+
+
+def begin_last(connection_id: int, *, at: datetime) -> Work | None:
+    """The same for a connection that was revoked, so that its provider, which wants a token that works, can end its access."""
+    lease = new_public_id()
+    if refresh_rows.TAKE_LAST(connection=connection_id, holder=lease, moment=at).rowcount != 1:
+        return None
+    standing = refresh_rows.STANDING(connection=connection_id).one()
+    return _work(standing, lease, secrets.opened_revoked(standing), at=at, by=SYSTEM)
+
+
+def _work(standing: Row, lease: str, credential: dict[str, Masked], *, at: datetime, by: Actor) -> Work:
+    client = oauth_clients.of(standing)
+    credentials = ClientCredentials(client.client_id, client.client_secret) if client else None
+    return Work(standing, lease, scopes.app_of(standing), credentials, credential, at, by)
 
 
 def call(work: Work) -> Token | OAuthError:
@@ -177,6 +188,7 @@ def _save(work: Work, held: Row, token: Token, *, at: datetime) -> Done:
     is_back = held.health is Health.ERROR and mending.mended(held, at=at)
     refresh_rows.SAVED(
         connection=standing.id,
+        to_client_id=work.client.client_id if work.client else standing.client_id,
         to_token_at=work.at,
         to_expires_at=token.expires_at,
         to_grant_ends_at=_grant_ends(work, token, refresh_token, at=at),

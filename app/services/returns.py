@@ -1,15 +1,17 @@
 """Returns: a revoked connection's access is given back at its provider, and its secret shredded whatever comes of that."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from app import clock
-from app.database import lock, transaction
+from app.database import end_reading, lock, transaction
 from app.extensions import db
 from app.models import Connection, Health, Revocation
+from app.oauth.faults import OAuthError
 from app.oauth.identify import Identity
-from app.services import audit, giving_back, secrets
+from app.services import audit, giving_back, lifetimes, refreshing, scopes, secrets
 from app.services.audit import SYSTEM
-from app.services.giving_back import NotGivenBack
+from app.services.giving_back import Access, NotGivenBack, Tokens
 from app.tenancy import acting_for
 from app.vault import VaultError
 
@@ -30,9 +32,15 @@ def give_back(connection_id: int, *, agency_id: int) -> bool:
         if connection is None or not _is_wanted(connection):
             return False
         known, until = _written(connection), (connection.revoked_at or clock.now()) + TRIES_FOR
+
+        def renew() -> Tokens | None:
+            nonlocal known
+            tokens, known = _renewed(connection_id)
+            return tokens
+
         try:
             _wait_for_refresh(connection)
-            outcome = _ask(connection)
+            outcome = _ask(connection, renew)
         except NotGivenBack as error:
             if clock.now() < until:
                 raise NotGivenBack(error.retry_after, until=until) from None
@@ -61,7 +69,33 @@ def _wait_for_refresh(connection: Connection) -> None:
         raise NotGivenBack(SOON)
 
 
-def _ask(connection: Connection) -> Revocation:
+def _renewed(connection_id: int) -> tuple[Tokens | None, Written]:
+    """Have its access token refreshed, and stored for the next try; none if its provider says that the grant is gone.
+
+    That is no proof of it: a refresh token may have been lost with a process. Whoever brings another one meanwhile wins.
+    """
+    with transaction():
+        work = refreshing.begin_last(connection_id, at=clock.now())
+    if work is None:
+        raise NotGivenBack(SOON)
+    # point: access.renewing
+    answer = refreshing.call(work)
+    # point: access.renewed
+    done = refreshing.settle(work, answer)
+    if done.ending is refreshing.Ending.PUT_OFF and isinstance(answer, OAuthError):
+        raise NotGivenBack(answer.retry_after or 0)
+    if done.ending is refreshing.Ending.STALE:
+        raise NotGivenBack(SOON)
+    connection = db.session.get_one(Connection, connection_id, populate_existing=True)
+    if not _is_wanted(connection):
+        raise NotGivenBack(SOON)
+    known = _written(connection)
+    tokens = secrets.reveal_revoked(connection) if done.ending is refreshing.Ending.RENEWED else None
+    end_reading()
+    return tokens, known
+
+
+def _ask(connection: Connection, renew: Callable[[], Tokens | None]) -> Revocation:
     try:
         tokens = secrets.reveal_revoked(connection)
     except VaultError:  # what does not open can't be given back
@@ -70,8 +104,19 @@ def _ask(connection: Connection) -> Revocation:
     account = None
     if connection.external_id is not None:
         account = Identity(issuer=connection.issuer, id=connection.external_id, label=connection.account or "")
-    fields = {**connection.fields, **connection.kept}
-    outcome = giving_back.ask(connection, connection.oauth_client or "", tokens, account, fields=fields)
+    can_refresh = "refresh_token" in tokens
+    access = Access(
+        app=scopes.app_of(connection),
+        agency_id=connection.agency_id,
+        oauth_client=connection.oauth_client,
+        client_id=connection.client_id,
+        account=account,
+        endpoints=connection.endpoints or {},
+        fields={**connection.fields, **connection.kept},
+        tokens=tokens,
+        ends_at=lifetimes.token_ends(connection.token_at, connection.expires_at, refreshable=can_refresh),
+    )
+    outcome = giving_back.ask(access, renew=renew)
     return Revocation(outcome) if outcome in set(Revocation) else Revocation.UNCONFIRMED
 
 

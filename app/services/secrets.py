@@ -106,6 +106,11 @@ def opened(held: Row) -> dict[str, Masked]:
     """The credential's parts, as `reveal` gives them, of a row that has the secret's columns and its `blob` beside the connection's."""
     if held.health is Health.REVOKED:
         raise Conflict(_("This connection was revoked."))
+    return opened_revoked(held)
+
+
+def opened_revoked(held: Row) -> dict[str, Masked]:
+    """The same of one that was revoked, as `reveal_revoked` gives them."""
     place = _place(held, SimpleNamespace(public_id=held.secret_public_id, version=held.version))
     return _parts(open_(runtime.current().keyring, held.blob, place))
 

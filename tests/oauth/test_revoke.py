@@ -11,7 +11,7 @@ from werkzeug import Response
 
 from app.catalog.protocol import Body, ClientAuth, Condition, Keep, Revoke, RevokeAuth, RevokeStyle
 from app.oauth import Fault, RevokeOutcome, revoke
-from app.oauth.revoke import RevokeLater
+from app.oauth.revoke import RevokeLater, presents_access
 from app.vault import Masked
 from tests.oauth.factories import CLIENT, an_app, ends_of, serve
 
@@ -189,6 +189,47 @@ def test_revoke_tells_the_truth(provider, status, document, outcome):
     serve(provider, "/revoke", document, status=status)
 
     assert revoked(an_app(provider, revoke=Revoke(url=provider.url_for("/revoke")))) is outcome
+
+
+GONE = ["invalid_token", "invalid_grant", "token_revoked", "token_expired", "invalid_refresh_token"]
+
+
+@pytest.mark.parametrize("error", GONE)
+def test_revoke_does_not_take_a_dead_access_token_for_a_dead_grant(provider, error):
+    """It may have ended, or been replaced, while its refresh token lives."""
+    serve(provider, "/revoke", {"error": error}, status=400)
+    way = Revoke(url=provider.url_for("/revoke"))
+    by_access = an_app(provider, revoke=replace(way, token="access_token"))
+
+    assert revoked(by_access) is RevokeOutcome.FAILED
+    assert revoked(by_access, fresh=None) is RevokeOutcome.CONFIRMED
+    assert revoked(by_access, access=None) is RevokeOutcome.CONFIRMED
+    assert revoked(an_app(provider, revoke=way)) is RevokeOutcome.CONFIRMED
+
+
+@pytest.mark.parametrize(("fresh", "outcome"), [(REFRESH, RevokeOutcome.FAILED), (None, RevokeOutcome.CONFIRMED)])
+def test_revoke_does_not_count_a_deleted_access_token_where_there_is_another(provider, fresh, outcome):
+    recording(provider, "/token", method="DELETE", status=404)
+    way = Revoke(url=provider.url_for("/token"), method="DELETE", token="access_token", body=Body.JSON)
+
+    assert revoked(an_app(provider, revoke=way), fresh=fresh) is outcome
+
+
+@pytest.mark.parametrize(
+    ("token", "access", "fresh", "expected"),
+    [
+        ("access_token", ACCESS, REFRESH, True),
+        ("access_token", ACCESS, None, False),
+        ("access_token", None, REFRESH, False),
+        ("refresh_token", ACCESS, REFRESH, False),
+    ],
+)
+def test_presents_access_only_where_there_is_another(provider, token, access, fresh, expected):
+    app = an_app(provider, revoke=Revoke(url=provider.url_for("/revoke"), token=token))
+
+    assert presents_access(app, ends_of(app), access_token=access, refresh_token=fresh) is expected
+    bare = an_app(provider)
+    assert not presents_access(bare, ends_of(bare), access_token=access, refresh_token=fresh)
 
 
 @pytest.mark.parametrize(("status", "code"), [(429, Fault.LIMITED), (503, Fault.UNAVAILABLE)])

@@ -1,11 +1,14 @@
 """Revocation says what happened: use has stopped whatever the provider does, and the words are those of what it did."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
+from app import runtime
+from app.catalog import Catalog
 from app.database import transaction
 from app.egress import Egress
 from app.errors import Conflict
@@ -18,6 +21,7 @@ from app.worker import Worker
 from app.worker.handlers import HANDLERS
 from tests import factories
 from tests.security.connecting import leave
+from tests.support.users import expire
 
 pytestmark = pytest.mark.both_databases
 MINE = [handler for handler in HANDLERS if handler.kind == revocations.KIND]  # others left work of other kinds
@@ -182,6 +186,60 @@ def test_row_28_a_client_that_is_gone(northdesk, provider, work):
 
     assert (provider.calls("revoke"), said(connection), is_shredded(connection)) == ([], UNCONFIRMED, True)
     assert is_unused(connection)
+
+
+def test_row_28_a_client_that_another_took_the_place_of(northdesk, provider, work):
+    """What the provider would say to the new client is nothing about the grant of the old one."""
+    connection, token = northdesk
+    assert connection.client_id == "northdesk-client"
+    with transaction():
+        connection.client_id = "northdesk-client-of-before"
+    revoke(connection)
+    work()
+
+    assert (provider.calls("revoke"), said(connection), is_shredded(connection)) == ([], UNCONFIRMED, True)
+    assert provider.call_api(token)[0] == 200, "the words are true"
+
+
+@pytest.fixture
+def by_access_token(app, monkeypatch):
+    """The provider ends an access by the access token, as some do."""
+    state = runtime.current()
+    known = state.catalog.get("northdesk")
+    changed = replace(known, oauth2=replace(known.oauth2, revoke=replace(known.oauth2.revoke, token="access_token")))
+    apps = {each.key: each for each in state.catalog} | {"northdesk": changed}
+    monkeypatch.setitem(app.extensions, "gatehouse", replace(state, catalog=Catalog(apps)))
+
+
+def test_row_28_an_access_token_that_has_ended_is_refreshed_to_be_given_back(
+    northdesk, provider, work, by_access_token
+):
+    connection, _ = northdesk
+    expire(connection.id)
+    revoke(connection)
+    work()
+
+    assert provider.count()["token.refresh_token"] == 1
+    assert (said(connection), is_shredded(connection)) == ("Revoked at Northdesk", True)
+    assert [call.status for call in provider.calls("revoke")] == [200]
+
+
+def test_row_28_an_access_token_that_has_ended_is_no_proof(northdesk, provider, work, clock, by_access_token):
+    """A provider that knows nothing of it any more says so, or even that all is well: the refresh token lives."""
+    connection, _ = northdesk
+    expire(connection.id)
+    provider.misbehave("token", status=503)
+    body = json.dumps({"error": "token_expired"})
+    provider.misbehave("revoke", status=400, body=body, content_type="application/json")
+    began = clock.now
+    revoke(connection)
+    work()
+    assert (provider.calls("revoke"), said(connection), is_shredded(connection)) == ([], STILL_ASKING, False)
+
+    clock.to(began + timedelta(days=1))
+    work()
+
+    assert (provider.calls("revoke"), said(connection), is_shredded(connection)) == ([], UNCONFIRMED, True)
 
 
 def test_row_28_a_sibling_that_lives_is_spared_and_told_of(agency, northdesk, provider, work):

@@ -11,7 +11,6 @@ from app.database import transaction
 from app.extensions import db
 from app.models import Connection, Health, Secret
 from app.oauth.faults import Fault
-from app.oauth.identify import Identity
 from app.services import callbacks, connections, forecasts, revocations, scopes, secrets
 from app.services.audit import Actor
 from app.tenancy import across_tenants
@@ -195,23 +194,6 @@ def test_needed_of_is_what_all_its_slots_need_together(workspace, owner, client,
 
     needed = scopes.needed_of(connection)
     assert sorted(needed) == ["channels:read", "chat:write", "users:read", "users:read.email"]
-
-
-def test_siblings_are_found_over_all_tenants_and_only_alive(agency, workspace, stranger):
-    """To the provider it is one grant, whoever holds a part of it."""
-    shared = f"account of {agency.id}"
-    account = Identity(issuer="https://slack.example", id=shared, label="")
-    with across_tenants("both have it"):
-        places = [workspace, shared_app.foreign_workspace(stranger)]
-        alive = [factories.make_connection(place, external_id=shared).id for place in places]
-    factories.make_connection(factories.make_workspace(agency, "Gone"), external_id=shared, health=Health.REVOKED)
-    factories.make_connection(factories.make_workspace(agency, "Own"), external_id=shared, oauth_client="of-its-own")
-    factories.make_connection(workspace, "hubspot", external_id=shared)
-
-    found = connections.siblings("slack", account, oauth_client="shared-slack")
-
-    with across_tenants("to compare"):
-        assert sorted(each.id for each in found) == alive
 
 
 # ── Secrets ─────────────────────────────────────────────────────────────────

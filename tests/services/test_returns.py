@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from app import runtime
 from app.database import transaction
 from app.extensions import db
-from app.models import AuditEvent, Connection, Health, OutboxItem, OutboxState, Revocation, Secret
+from app.models import AuditEvent, Connection, FlowSurface, Health, OutboxItem, OutboxState, Revocation, Secret
 from app.oauth.faults import Fault
 from app.oauth.revoke import RevokeLater, RevokeOutcome
 from app.oauth.token import Token
@@ -125,6 +125,8 @@ def renew(connection, clock, access="renewed", refresh=None):
         app_key=connection.app_key,
         recipient=PRIYA,
         oauth_client=connection.oauth_client,
+        client_id=connection.client_id,
+        surface=FlowSurface.PORTAL,
         endpoints=connection.endpoints,
         fields={},
     )

@@ -23,6 +23,7 @@ NEW = {
     'connection': (
         ('broken_at', AT),
         ('owner_left_at', AT),
+        ('client_id', sa.String(400)),
         ('granted_at', AT),
         ('token_at', AT),
         ('grant_ends_at', AT),
@@ -135,6 +136,7 @@ def _widen_flows() -> None:
     with op.batch_alter_table('flow') as flow:
         flow.add_column(sa.Column('surface', surfaces, nullable=False, server_default='intake'))
         flow.add_column(sa.Column('connection_id', sa.Integer(), nullable=True))
+        flow.add_column(sa.Column('client_id', sa.String(400), nullable=True))
         flow.add_column(sa.Column('recipient', sa.String(320), nullable=False, server_default=''))
         flow.alter_column('request_id', existing_type=sa.Integer(), nullable=True)
         flow.alter_column('bundle_id', existing_type=sa.Integer(), nullable=True)
@@ -194,7 +196,7 @@ def downgrade() -> None:
         flow.drop_constraint(op.f('fk_flow_connection_id'), type_='foreignkey')
         flow.alter_column('request_id', existing_type=sa.Integer(), nullable=False)
         flow.alter_column('bundle_id', existing_type=sa.Integer(), nullable=False)
-        for name in ('recipient', 'connection_id', 'surface'):
+        for name in ('recipient', 'client_id', 'connection_id', 'surface'):
             flow.drop_column(name)
     op.drop_index('ix_connection_request_connection', table_name='connection_request')
     op.create_index('ix_connection_request_connection_id', 'connection_request', ['connection_id'])
