@@ -9,7 +9,7 @@ from app.web import brand, client, oauth, ops, panel, portal
 from app.web.compression import register_compression
 from app.web.errors import register_errors
 from app.web.marks import register_marks
-from app.web.sealed import register_sealed
+from app.web.sealed_mode import register_sealed
 from app.web.security import register_security
 from app.web.sessions import BrowserSessions
 from app.web.static import register_static
