@@ -15,12 +15,12 @@ from app.mailer.transports import host_name
 from app.mailer.transports import sender as default_sender
 from app.services import branding, colours, connections, scopes
 from app.services.colours import Palette
-from app.services.due_letters import Break, Code, Due, Invitation
+from app.services.due_letters import Break, Code, Due, Invitation, Passing
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a letter says, from top to bottom; `code` stands between the lines and the button."""
+    """What a letter says, from top to bottom; `code` stands between the lines and the button, of which there may be none."""
 
     subject: str
     title: str
@@ -83,6 +83,8 @@ def _drawn(due: Due) -> tuple[Words, str, str]:
 def _words(due: Due) -> Words:
     if isinstance(due.told, Code):
         return _code(due, due.told)
+    if isinstance(due.told, Passing):
+        return _passing(due, due.told)
     return _invitation(due, due.told) if isinstance(due.told, Invitation) else _break(due, due.told)
 
 
@@ -147,6 +149,34 @@ def _broken(told: Break, app: str) -> str:
         where = _("%(app)s as %(account)s, connected for %(workspace)s, has stopped working.")
         return where % {"app": app, "account": account, "workspace": told.workspace}
     return _("%(app)s as %(account)s has stopped working.", app=app, account=account)
+
+
+def _passing(due: Due, told: Passing) -> Words:
+    app, agency = scopes.app_of(told.connection), due.sender.name
+    given = {"app": app.name, "account": told.connection.account or app.name, "workspace": told.workspace}
+    after = [
+        _(
+            "Is that not right? Write to %(agency)s at once, or take the access back at %(app)s.",
+            agency=agency,
+            app=app.name,
+        )
+    ]
+    settings = _("Open your %(app)s settings", app=app.name) if app.revoke_help else ""
+    return Words(
+        subject=_("%(agency)s: %(app)s was connected by somebody else", agency=agency, app=app.name),
+        title=_("%(app)s was connected by somebody else", app=app.name),
+        lines=[
+            _(
+                "You had connected %(app)s as %(account)s for %(workspace)s. Another person has connected the same account."
+            )
+            % given,
+            _("The connection is theirs from now on: they renew it or take it back, and you do not see it any more."),
+        ],
+        button=_("Open the portal") if told.may_enter else settings,
+        url=links.portal_url(due.sender.slug) if told.may_enter else app.revoke_help,
+        after=after,
+        foot=_("You get this e-mail once each time a connection of yours becomes another's."),
+    )
 
 
 def _paused(told: Break) -> str:

@@ -30,3 +30,12 @@ _UNCHAINED = AuditEvent.sequence.is_(None)
 Index("ix_audit_event_unchained", AuditEvent.id, sqlite_where=_UNCHAINED, postgresql_where=_UNCHAINED)
 # What was done with one thing, the latest first.
 Index("ix_audit_event_subject", AuditEvent.subject, AuditEvent.id)
+# Whose connections were before; the few of a workspace among all that was done there.
+_CHANGED_OWNER = AuditEvent.type == "connection.owner_changed"
+Index(
+    "ix_audit_event_owner_changed",
+    AuditEvent.workspace_id,
+    AuditEvent.id,
+    sqlite_where=_CHANGED_OWNER,
+    postgresql_where=_CHANGED_OWNER,
+)

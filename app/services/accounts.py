@@ -15,7 +15,7 @@ from app.oauth.faults import OAuthError
 from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.prepared import Prepared, Row
-from app.services import audit, lifetimes, refresh_plans, scopes, secrets, staff
+from app.services import audit, lifetimes, ownership, refresh_plans, scopes, secrets, staff
 from app.services.audit import Actor
 from app.services.secrets import Kept
 from app.tenancy import acting_for
@@ -85,7 +85,8 @@ def _is_theirs(connection: Connection, flow: Row | Flow) -> bool:
     if connection.owner_email in (None, flow.recipient) or connection.health is Health.REVOKED:
         return False
     with acting_for(flow.agency_id):  # whoever is a client sees no staff
-        return staff.is_one(flow.agency_id, flow.recipient)
+        is_staff = staff.is_one(flow.agency_id, flow.recipient)
+        return is_staff and not staff.was_ever(flow.agency_id, connection.owner_email)
 
 
 def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, at: datetime) -> Connection:
@@ -97,6 +98,7 @@ def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, a
         raise Narrower(lacking)
     is_given_back = connection.health is Health.REVOKED  # so that nothing of what it had may be used again
     was_broken = connection.health is Health.ERROR
+    before = ownership.of(connection)
     credential = _credential(grant.token, of=None if is_given_back else connection)
     refreshable = credential["refresh_token"] is not None
     for name, value in (_brought(flow, app, grant, refreshable=refreshable, at=at) | _WHOLE).items():
@@ -109,6 +111,7 @@ def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, a
     # point: secret.renewed
     if refreshable:
         refresh_plans.put(connection, version, agency_id=connection.agency_id, expires_at=connection.expires_at, at=at)
+    ownership.pass_on(connection, before, version=version, at=at)
     _record("connection.updated", connection, flow, connection.scopes, at=at)
     if was_broken:
         _record("connection.mended", connection, flow, connection.scopes, at=at)

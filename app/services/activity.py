@@ -1,6 +1,6 @@
 """Activity: what was done with connections, in words for whoever they belong to; read from the audit trail."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -10,9 +10,10 @@ from sqlalchemy import ColumnElement, Select, select, union_all
 
 from app.extensions import db
 from app.i18n import _, list_of, ngettext
-from app.models import AuditEvent, FlowSurface, Revocation
-from app.services import activity_facts, causes, paging, portal_connections, scopes
+from app.models import AuditEvent, Connection, FlowSurface, Revocation
+from app.services import activity_facts, causes, ownership, paging, portal_connections, scopes
 from app.services.activity_facts import Facts
+from app.services.ownership import Span
 from app.services.paging import Page
 from app.services.portal_visitors import Visitor
 
@@ -39,25 +40,58 @@ def page(
     `after` and `before` are public ids of events, unknown ones count for none.
     """
     size = size or paging.PAGE
-    known = {row.public_id: row for row in db.session.execute(_subjects(visitor))}
+    known = {row.public_id: row for row in db.session.execute(_subjects(*portal_connections.of(visitor)))}
+    parts = _parts(visitor, known)
+    over = _given_up(visitor, [each.subject for each in parts if each.subject not in known])
+    known |= over
+    parts = [each for each in parts if each.subject in known]
     cursor = _cursor(after or before, known)
     backwards = cursor is not None and not after
     beyond = () if cursor is None else (AuditEvent.id > cursor,) if backwards else (AuditEvent.id < cursor,)
-    rows = _found(list(known), beyond, most=size + 1, backwards=backwards)
+    rows = _found(parts, beyond, most=size + 1, backwards=backwards)
     more, rows = len(rows) > size, rows[:size]
     if backwards:
         rows.reverse()
     if not rows:
         return Page([])
     facts = activity_facts.of(rows, known)
-    events = [_event(_Told(row, known[row.subject], visitor, facts)) for row in rows]
+    names = {each.subject: each.span.name for each in parts if each.subject in over}
+    events = [_event(_Told(row, known[row.subject], visitor, facts), names) for row in rows]
     has_newer = more if backwards else cursor is not None
     has_older = True if backwards else more
     return Page(events, rows[0].public_id if has_newer else None, rows[-1].public_id if has_older else None)
 
 
-def _subjects(visitor: Visitor) -> Select[*tuple[Any, ...]]:
-    return select(*activity_facts.SUBJECT).where(*portal_connections.of(visitor))
+def _subjects(*which: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    return select(*activity_facts.SUBJECT).where(*which)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What the visitor may read of one connection's trail."""
+
+    subject: str
+    span: Span
+
+
+def _parts(visitor: Visitor, known: Collection[str]) -> list[_Part]:
+    """What is theirs, since it is: the whole for a member; and what was, until it became another's."""
+    spans = ownership.spans(visitor.workspace_id, visitor.email)
+    parts = [
+        _Part(each, span)
+        for each in known
+        for span in ([Span(None, None)] if visitor.is_member else spans.get(each) or [Span(None, None)])
+    ]
+    over = [_Part(each, span) for each in spans if each not in known for span in spans[each] if span.last]
+    return parts + over
+
+
+def _given_up(visitor: Visitor, public_ids: Collection[str]) -> dict[str, activity_facts.Subject]:
+    if not public_ids:
+        return {}
+    named = Connection.public_id.in_(public_ids)
+    found = _subjects(named, Connection.workspace_id == visitor.workspace_id, Connection.deleted_at.is_(None))
+    return {row.public_id: row for row in db.session.execute(found)}
 
 
 def _cursor(public_id: str | None, known: Mapping[str, object]) -> int | None:
@@ -71,15 +105,15 @@ def _cursor(public_id: str | None, known: Mapping[str, object]) -> int | None:
 
 
 def _found(
-    subjects: Sequence[str], beyond: tuple[ColumnElement[bool], ...], *, most: int, backwards: bool
+    parts: Sequence[_Part], beyond: tuple[ColumnElement[bool], ...], *, most: int, backwards: bool
 ) -> list[AuditEvent]:
-    """The first so many events of these connections, each looked for by its own index entry."""
+    """The first so many events of these parts, each looked for by its own index entry."""
     order = AuditEvent.id.asc() if backwards else AuditEvent.id.desc()
     ids: list[int] = []
-    for some in _chunks(subjects):
+    for some in _chunks(parts):
         ways = [
             select(AuditEvent.id)
-            .where(AuditEvent.subject == each, AuditEvent.type.in_(tuple(ACTS)), *beyond)
+            .where(AuditEvent.subject == each.subject, AuditEvent.type.in_(tuple(ACTS)), *_within(each.span), *beyond)
             .order_by(order)
             .limit(most)
             .subquery()
@@ -91,8 +125,15 @@ def _found(
     return list(db.session.scalars(select(AuditEvent).where(AuditEvent.id.in_(ids)).order_by(order))) if ids else []
 
 
-def _chunks(subjects: Sequence[str]) -> Iterator[Sequence[str]]:
-    left = iter(subjects)
+def _within(span: Span) -> Iterator[ColumnElement[bool]]:
+    if span.first is not None:
+        yield AuditEvent.id >= span.first
+    if span.last is not None:
+        yield AuditEvent.id <= span.last
+
+
+def _chunks(parts: Sequence[_Part]) -> Iterator[Sequence[_Part]]:
+    left = iter(parts)
     while some := list(islice(left, CHUNK)):
         yield some
 
@@ -119,10 +160,14 @@ class _Told:
         """Who did it, as far as a client is told: no address of staff."""
         kind, name = self.row.actor_kind, self.row.actor
         if kind == "client":
-            return _("by you") if name == self.visitor.email else _("by %(who)s", who=name)
+            return _("by you") if name == self.visitor.email else _("by %(who)s", who=self.who(name))
         if kind == "staff":
             return _("by %(who)s", who=self.visitor.agency.name)
         return "" if kind in ("system", "anonymous") else _("by the API key “%(name)s”", name=name)
+
+    def who(self, address: str) -> str:
+        """A person, as far as the visitor is told: only members are told addresses of others."""
+        return address if self.visitor.is_member or address == self.visitor.email else _("somebody else")
 
     def text(self, name: str) -> str:
         """What the trail has under a name, if that is text."""
@@ -130,9 +175,10 @@ class _Told:
         return value if isinstance(value, str) else ""
 
 
-def _event(told: _Told) -> Event:
+def _event(told: _Told, names: Mapping[str, str]) -> Event:
+    """`names` are those that connections had when they became another's."""
     act, how = ACTS[told.row.type](told)
-    return Event(told.row.at, told.app, told.connection.name, act, how)
+    return Event(told.row.at, told.app, names.get(told.row.subject) or told.connection.name, act, how)
 
 
 def _connected(told: _Told) -> str:
@@ -169,7 +215,7 @@ def _renamed(told: _Told) -> tuple[str, str]:
 
 def _asked_to_mend(told: _Told) -> tuple[str, str]:
     recipient = told.text("recipient")
-    of = _("of %(who)s", who=recipient) if recipient and recipient != told.visitor.email else ""
+    of = _("of %(who)s", who=told.who(recipient)) if recipient and recipient != told.visitor.email else ""
     return _("asked to be reconnected"), ", ".join(filter(None, (told.by, of)))
 
 
@@ -192,8 +238,14 @@ def _revoked(told: _Told) -> tuple[str, str]:
 
 def _passed_on(told: _Told) -> tuple[str, str]:
     owner = told.text("owner")
-    why = _("you were removed") if owner == told.visitor.email else _("%(who)s was removed", who=owner)
+    why = _("you were removed") if owner == told.visitor.email else _("%(who)s was removed", who=told.who(owner))
     return _("passed to the members of %(workspace)s", workspace=told.visitor.workspace), why
+
+
+def _became_anothers(told: _Told) -> tuple[str, str]:
+    if told.text("after") == told.visitor.email:
+        return _("became yours"), _("as you connected the same account")
+    return _("passed to %(who)s", who=told.who(told.text("after"))), _("who connected the same account")
 
 
 ACTS: dict[str, Callable[[_Told], tuple[str, str]]] = {
@@ -207,6 +259,7 @@ ACTS: dict[str, Callable[[_Told], tuple[str, str]]] = {
     "connection.mended": lambda told: (_("works again"), told.by),
     "connection.revoked": _revoked,
     "connection.owner_left": _passed_on,
-    "connection.owner_returned": lambda told: (_("passed back to %(who)s", who=told.text("owner")), ""),
+    ownership.CHANGED: _became_anothers,
+    "connection.owner_returned": lambda told: (_("passed back to %(who)s", who=told.who(told.text("owner"))), ""),
     "connection.renamed": _renamed,
 }

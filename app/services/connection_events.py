@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.extensions import db
 from app.i18n import _
 from app.models import AuditEvent, Connection, Workflow
-from app.services import causes, paging, scopes
+from app.services import causes, ownership, paging, scopes
 from app.services.paging import Page
 
 
@@ -66,6 +66,8 @@ def _more(row: AuditEvent, names: Mapping[str, str], app: str) -> str:
         return _("of %(who)s", who=row.data.get("recipient", ""))
     if row.type == "connection.renamed":
         return _("before: %(name)s", name=row.data.get("before", ""))
+    if row.type == ownership.CHANGED:
+        return _("before: %(name)s", name=row.data["before"] or _("the agency"))
     return ""
 
 
@@ -79,6 +81,7 @@ def _acts() -> dict[str, str]:
         "connection.broken": _("Broke"),
         "connection.reauthorize_asked": _("Asked to be reconnected"),
         "connection.mended": _("Works again"),
+        ownership.CHANGED: _("Passed to another owner"),
         "connection.revoked": _("Revoked"),
         "connection.discarded": _("Its credential was deleted"),
         "connection.renamed": _("Renamed"),

@@ -21,7 +21,7 @@ from app.models import (
     Workflow,
     Workspace,
 )
-from app.services import audit, letters, mail_caps, portal_codes, portal_places
+from app.services import audit, letters, mail_caps, ownership, portal_codes, portal_places
 from app.services.audit import Subject
 from app.services.claims import Claimed, Superseded
 from app.tenancy import across_tenants, acting_for
@@ -56,6 +56,15 @@ class Break:
 
 
 @dataclass(frozen=True)
+class Passing:
+    """A connection that is another's now; `may_enter` the portal still, whoever had it."""
+
+    connection: Connection
+    workspace: str | None
+    may_enter: bool
+
+
+@dataclass(frozen=True)
 class Due:
     """One letter: for whom, and of the agency that sends it all that its looks need.
 
@@ -66,7 +75,7 @@ class Due:
     agency_id: int
     recipient: str
     sender: Any
-    told: Code | Invitation | Break
+    told: Code | Invitation | Break | Passing
     about: Subject | None = None
     workspace_id: None = None
 
@@ -136,7 +145,8 @@ def _read(item: Claimed, *, at: datetime) -> Due | None:
     """The letter; none if it is not wanted any more."""
     if item.kind == letters.CODE:
         return _code(item, at)
-    return _invitation(item) if item.kind == letters.INVITED else _break(item)
+    others = {letters.INVITED: _invitation, letters.BROKEN: _break, letters.OWNER_CHANGED: _passing}
+    return others[item.kind](item)
 
 
 def _sender(agency_id: int) -> Any:
@@ -187,6 +197,27 @@ def _break(item: Claimed) -> Due | None:
     workspace = db.session.scalar(select(Workspace.name).where(Workspace.id == connection.workspace_id))
     told = Break(connection, workspace, _paused(connection), for_staff="staff" in item.payload)
     return Due(item.kind, item.agency_id, recipient, _sender(connection.agency_id), told, about)
+
+
+def _passing(item: Claimed) -> Due | None:
+    """That a connection is another's, unless whoever had it has it again."""
+    connection = db.session.get(Connection, item.payload["connection"])
+    if connection is None or connection.deleted_at:
+        return None
+    recipient = ownership.former(connection, version=item.payload["version"])
+    if recipient is None or recipient == connection.owner_email:
+        return None
+    about = Subject("connection", connection.public_id, connection.workspace_id)
+    workspace = db.session.scalar(select(Workspace.name).where(Workspace.id == connection.workspace_id))
+    may_enter = bool(portal_places.few(recipient, connection.agency_id))
+    return Due(
+        item.kind,
+        item.agency_id,
+        recipient,
+        _sender(connection.agency_id),
+        Passing(connection, workspace, may_enter),
+        about,
+    )
 
 
 def _mender(connection: Connection, item: Claimed) -> str | None:

@@ -15,7 +15,8 @@ from app.services.deliveries import Delivery
 from app.tenancy import acting_for
 
 CODE, INVITED, BROKEN = "portal.code", "member.invited", "connection.broken"
-KINDS = (CODE, INVITED, BROKEN)
+OWNER_CHANGED = "connection.owner_changed"
+KINDS = (CODE, INVITED, BROKEN, OWNER_CHANGED)
 MOST_TOLD = 50  # people of one agency or one workspace
 
 
@@ -85,6 +86,15 @@ def tell_broken(connection: Connection, *, at: datetime) -> None:
     with acting_for(connection.agency_id):
         for who, public_id, row_id in _menders(connection):
             put(BROKEN, f"{key}:{public_id}", agency_id=connection.agency_id, at=at, **about, **{who: row_id})
+
+
+def tell_owner_changed(connection: Connection, *, version: int, at: datetime) -> None:
+    """Have whoever had a connection told that it is another's. Joins the caller's transaction, in which the trail says whose it was.
+
+    `version` is that of the secret with which it passed.
+    """
+    key, about = f"{connection.public_id}:{version}", {"connection": connection.id, "version": version}
+    put(OWNER_CHANGED, key, agency_id=connection.agency_id, at=at, **about)
 
 
 def _menders(connection: Connection) -> Iterable[tuple[str, str, int]]:

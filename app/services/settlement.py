@@ -21,6 +21,7 @@ from app.services import (
     flows,
     fulfilment,
     grants,
+    outbox,
     pauses,
 )
 from app.services.accounts import Grant, Narrower, Theirs
@@ -179,6 +180,7 @@ def _give_back(flow: Row | Flow, grant: Grant, notice: Notice, *, at: datetime) 
     """The same of what a request asked for, with the reason on its card. Within a transaction."""
     ending = _row_of(flow)
     grants.hold(ending, grant, until=at, at=at)
+    outbox.retry_now(grants.KIND, ending.public_id, at=at)  # one that had waited for the client's word waits no more
     return _note_failure(ending, notice, at=at)
 
 

@@ -39,6 +39,11 @@ def is_one(agency_id: int, email: str) -> bool:
     return db.session.scalar(select(Staff.id).where(*theirs)) is not None
 
 
+def was_ever(agency_id: int, email: str) -> bool:
+    """Whether an address is of a person of the agency, be it that they may not sign in any more."""
+    return db.session.scalar(select(Staff.id).where(Staff.agency_id == agency_id, Staff.email == email)) is not None
+
+
 def may_change(by: Staff, person: Staff) -> bool:
     """Whether one may change the other's role or access: nobody their own, and only owners an owner's."""
     return by.manages and by.id != person.id and (by.role is Role.OWNER or person.role is not Role.OWNER)

@@ -53,8 +53,11 @@ def test_a_page_is_found_by_the_index_however_long_the_trail(app, workspace, vis
     )
     assert "SCAN audit_event" not in plan
     assert plan.count("ix_audit_event_subject") == 3
+    (changes,) = [statement for statement in seen if "owner_changed" in statement and "UNION" not in statement]
+    (plan,) = db.session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {changes}", (None,) * changes.count("?"))
+    assert "ix_audit_event_owner_changed" in plan.detail
     assert [event.name for event in page.items] == ["Mine 0"] * 5
-    assert len(seen) == 3
+    assert len(seen) == 4
 
 
 @pytest.mark.both_databases

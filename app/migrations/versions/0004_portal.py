@@ -45,6 +45,7 @@ PARTIAL = (
     ('connection', 'ix_connection_leased', ('refresh_lease',), 'refresh_lease IS NOT NULL'),
     ('connection_request', 'ix_connection_request_handed_over', ('workspace_id', 'handed_over_from'), 'handed_over_from IS NOT NULL'),
     ('connection_request', 'ix_connection_request_hand_over', ('agency_id',), 'hand_over_to IS NOT NULL'),
+    ('audit_event', 'ix_audit_event_owner_changed', ('workspace_id', 'id'), "type = 'connection.owner_changed'"),
 )
 OPEN = "state IN ('queued', 'retry', 'claimed', 'transmitting')"
 IN_HAND = "state IN ('claimed', 'transmitting')"
