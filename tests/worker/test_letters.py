@@ -1,6 +1,7 @@
 """Letters beside the one that asks for apps: who gets which, when none goes any more, and that each goes as carefully."""
 
 import re
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,7 +11,7 @@ from app import clock as app_clock
 from app.database import transaction
 from app.extensions import db
 from app.models import Agency, AuditEvent, Connection, Health, OutboxItem, PortalCode
-from app.services import letters, members, portal_codes, rotation
+from app.services import letters, members, ownership, portal_codes, rotation, scopes
 from app.tenancy import across_tenants
 from tests import factories
 from tests.web.portal.conftest import Client
@@ -254,6 +255,79 @@ def test_the_members_are_told_once_the_owner_has_left(connection, workspace, clo
 
     assert work() == {"done": 2}
     assert {mail.message["To"] for mail in smtp.inbox.all()} == set(names)
+
+
+# ── Another owner ───────────────────────────────────────────────────────────
+
+
+def passes(connection, to, clock, *, version=2):
+    """As when somebody else connects the same account."""
+    with transaction():
+        before = ownership.of(connection)
+        connection.owner_email = to
+        ownership.pass_on(connection, before, version=version, at=clock.now)
+
+
+def test_who_had_a_connection_is_told_that_another_has_it_and_not_who(connection, clock, work, smtp):
+    passes(connection, NOBODY, clock)
+
+    assert work() == {"done": 1}
+    (mail,) = smtp.inbox.all()
+    assert mail.message["To"] == DANA
+    assert mail.message["Subject"] == "Northwind Studio: Slack was connected by somebody else"
+    told = "You had connected Slack as someone@slack.example for Harbor Dental. Another person has connected the same account."
+    for body in (mail.text, mail.html):
+        assert told in body
+        assert "Write to Northwind Studio at once" in body
+        assert NOBODY not in body
+    sent = db.session.scalars(select(AuditEvent).where(AuditEvent.type == "mail.sent")).one()
+    assert (sent.subject, sent.data) == (
+        connection.public_id,
+        {"recipient": DANA, "letter": "connection.owner_changed"},
+    )
+
+
+def test_the_letter_leads_to_the_portal_only_whoever_may_still_enter_it(connection, workspace, clock, work, smtp):
+    passes(connection, NOBODY, clock)
+    work()
+    factories.make_member(workspace, DANA)
+    passes(connection, DANA, clock, version=3)
+    passes(connection, NOBODY, clock, version=4)
+    work()
+
+    first, second = (each for each in smtp.inbox.all() if each.message["To"] == DANA)
+    assert "/portal/" not in first.text
+    assert "Open your Slack settings:" in first.text
+    assert "http://localhost/portal/login/northwind-studio\n" in second.text
+
+
+def test_an_app_without_such_a_page_has_no_button_in_the_letter(workspace, clock, work, smtp, monkeypatch):
+    bare = factories.make_connection(workspace, owner_email=DANA)
+    app = replace(scopes.app_of(bare), revoke_help="")
+    monkeypatch.setattr(scopes, "app_of", lambda _row: app)
+    passes(bare, NOBODY, clock)
+
+    assert work() == {"done": 1}
+    (mail,) = smtp.inbox.all()
+    assert 'class="button"' not in mail.html
+    assert "If the button" not in mail.html
+    assert "any more.\n\nIs that not right?" in mail.text
+
+
+def test_who_has_it_again_meanwhile_is_not_told(connection, clock, work, smtp):
+    passes(connection, NOBODY, clock)
+    passes(connection, DANA, clock, version=3)
+
+    assert work() == {"superseded": 1, "done": 1}
+    assert [mail.message["To"] for mail in smtp.inbox.all()] == [NOBODY]
+
+
+def test_of_what_was_deleted_meanwhile_nobody_is_told(connection, clock, work, smtp):
+    passes(connection, NOBODY, clock)
+    with transaction() as session:
+        session.execute(update(Connection).values(deleted_at=clock.now))
+
+    assert work() == {"superseded": 1}
 
 
 # ── As careful as the other ─────────────────────────────────────────────────

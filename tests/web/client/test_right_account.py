@@ -11,6 +11,7 @@ from app.database import transaction
 from app.extensions import db
 from app.models import AuditEvent, Connection, Flow, FlowStatus, Notice, Status
 from app.services import connection_requests, giving_back, grants, secrets, sending
+from tests import factories
 from tests.support.visitor import Visitor
 
 pytestmark = pytest.mark.both_databases
@@ -229,3 +230,27 @@ def test_a_grant_that_waits_keeps_its_lifetime(visitor, northdesk, other):
     assert connection.expires_at is None or abs(connection.expires_at - expires_at) < timedelta(minutes=2)
     assert connection.refreshable
     assert app_clock.now() >= connection.granted_at
+
+
+def test_staff_who_bring_what_a_client_connected_are_told_so_and_change_nothing(
+    app, visitor, asked, workspace, owner, person, provider
+):
+    page = visitor.open(asked[0])
+    visitor.get(page)
+    visitor.approve(visitor.start(page, asked[0]), person)
+    held = fresh(asked[0]).connection
+    before = secrets.reveal(held)["access_token"].reveal()
+    other = factories.make_workflow(workspace, owner, ("northdesk", "find_ticket"), name="Ours")
+    (mine,) = factories.make_sent(other, owner, recipient=owner.email)
+    maya = Visitor(app.test_client())
+    page = maya.open(mine)
+    maya.get(page)
+
+    maya.approve(maya.start(page, mine), person)
+
+    said = "This Northdesk account is already connected by its client, who alone can renew it. Nothing was changed."
+    assert said in maya.get(page)
+    assert (fresh(mine).status, fresh(held).owner_email) == (Status.PENDING, asked[0].recipient)
+    assert secrets.reveal(held)["access_token"].reveal() == before
+    maya.approve(maya.start(page, mine), provider.people["ben"])
+    assert fresh(mine).status is Status.FULFILLED

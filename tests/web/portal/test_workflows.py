@@ -322,3 +322,23 @@ def test_the_page_takes_as_many_statements_for_many_apps(dana, page, app, worksp
 
     assert answer.text.count("Awaiting authorisation") == 6
     assert len(many) == len(few) <= 6
+
+
+def test_staff_who_are_members_too_are_told_that_a_client_connected_it_and_change_nothing(
+    app, dana, page, asked, workspace, owner, person
+):
+    dana.get(page)
+    dana.approve(dana.start(page, asked[0]), person)
+    factories.make_member(workspace, owner.email, "Maya")
+    other = factories.make_workflow(workspace, owner, ("northdesk", "find_ticket"), name="Ours")
+    (mine,) = factories.make_sent(other, owner, recipient=owner.email)
+    maya = Visitor(factories.signed_in_client(app, owner.email, workspace))
+    theirs = f"/portal/connections/workflows/{other.public_id}"
+    maya.get(theirs)
+
+    maya.approve(maya.start(theirs, mine), person)
+
+    assert "already connected by its client, who alone can renew it" in words(maya.get(theirs))
+    db.session.refresh(mine)
+    assert mine.status is Status.PENDING
+    assert [each.owner_email for each in db.session.scalars(select(Connection))] == [DANA]
