@@ -79,22 +79,13 @@ def test_staff_replace_nothing_that_a_client_gave(agency, connect, role, way, he
     fresh(held)
     assert (held.owner_email, held.secret_id, held.granted_at, held.health) == before
     assert connections.is_owned(held, DANA)
-    assert (asked.status, asked.notice, asked.slot.connection_id) == (Status.PENDING, Notice.OWNED_BY_CLIENT, None)
+    assert (asked.status, asked.notice, asked.slot.connection_id) == (Status.PENDING, Notice.THEIRS, None)
     flow = db.session.scalars(select(Flow).order_by(Flow.id.desc())).first()
-    assert (flow.status, flow.outcome) == (FlowStatus.FAILED, Notice.OWNED_BY_CLIENT)
+    assert (flow.status, flow.outcome) == (FlowStatus.FAILED, Notice.THEIRS)
     assert flow.grant is not None
     due = db.session.scalars(select(OutboxItem).where(OutboxItem.key == flow.public_id)).one()
     assert (due.kind, due.due_at <= flow.finished_at) == (grants.KIND, True)
     assert (told(), events(letters.OWNER_CHANGED)) == ([], [])
-
-
-def test_whoever_may_not_sign_in_any_more_is_still_no_client(agency, connect):
-    staff = factories.make_staff(agency, "Tom Reed", role=Role.MEMBER)
-    change(staff, disabled_at=clock.now())
-    held = connect(DANA).connection
-
-    assert connect(staff.email).notice is Notice.OWNED_BY_CLIENT
-    assert fresh(held).owner_email == DANA
 
 
 def test_staff_replace_nothing_that_passed_to_the_members(agency, workspace, owner, connect):
@@ -102,7 +93,7 @@ def test_staff_replace_nothing_that_passed_to_the_members(agency, workspace, own
     held = connect(DANA).connection
     members.remove(workspace, dana.public_id, by=owner)
 
-    assert connect(of_staff(agency, Role.ADMIN)).notice is Notice.OWNED_BY_CLIENT
+    assert connect(of_staff(agency, Role.ADMIN)).notice is Notice.THEIRS
     assert (fresh(held).owner_email, held.owner_left_at is None) == (DANA, False)
 
 

@@ -338,7 +338,7 @@ def test_staff_who_are_members_too_are_told_that_a_client_connected_it_and_chang
 
     maya.approve(maya.start(theirs, mine), person)
 
-    assert "already connected by its client, who alone can renew it" in words(maya.get(theirs))
+    assert "Somebody of the client connected this Northdesk account, and it is theirs" in words(maya.get(theirs))
     db.session.refresh(mine)
     assert mine.status is Status.PENDING
     assert [each.owner_email for each in db.session.scalars(select(Connection))] == [DANA]
