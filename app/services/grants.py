@@ -125,7 +125,6 @@ def _renewed(flow_id: int, access: Access, written: dict[str, Any]) -> Tokens | 
     token = giving_back.refreshed(access)
     if token is None:
         return None
-    # point: grant.renewed
     tokens = giving_back.tokens_of(token)
     fresh = {name: value.reveal() for name, value in tokens.items()}
     again = (

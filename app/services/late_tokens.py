@@ -79,7 +79,6 @@ def _renewed(secret_id: int, access: Access, written: dict[str, Any]) -> Tokens 
     token = giving_back.refreshed(access)
     if token is None:
         return None
-    # point: token.renewed
     tokens = giving_back.tokens_of(token)
     ends_at = token.expires_at or clock.now() + lifetimes.ASSUMED
     again = written | {name: value.reveal() for name, value in tokens.items()} | {"ends": ends_at.isoformat()}

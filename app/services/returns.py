@@ -78,9 +78,7 @@ def _renewed(connection_id: int) -> tuple[Tokens | None, Written]:
         work = refreshing.begin_last(connection_id, at=clock.now())
     if work is None:
         raise NotGivenBack(SOON)
-    # point: access.renewing
     answer = refreshing.call(work)
-    # point: access.renewed
     done = refreshing.settle(work, answer)
     if done.ending is refreshing.Ending.PUT_OFF and isinstance(answer, OAuthError):
         raise NotGivenBack(answer.retry_after or 0)

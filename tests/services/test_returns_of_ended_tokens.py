@@ -16,7 +16,9 @@ from app.services import (
     giving_back,
     grants,
     late_tokens,
+    letters,
     own_clients,
+    refresh_leases,
     refresh_rows,
     refreshing,
     returns,
@@ -188,7 +190,7 @@ def test_a_refusal_to_refresh_is_no_proof_that_the_grant_is_gone(revoked, provid
     work()
 
     assert (provider.ended, came_to(revoked)) == ([], (Revocation.UNCONFIRMED, None))
-    assert db.session.scalars(select(OutboxItem).where(OutboxItem.kind == "connection.broken")).all() == []
+    assert db.session.scalars(select(OutboxItem).where(OutboxItem.kind == letters.BROKEN)).all() == []
 
 
 def test_it_is_refreshed_under_the_lease(agency, revoked, provider):
@@ -198,6 +200,35 @@ def test_it_is_refreshed_under_the_lease(agency, revoked, provider):
     with pytest.raises(NotGivenBack):
         returns.give_back(revoked.id, agency_id=agency.id)
     assert (provider.refreshed, provider.ended) == ([], [])
+
+
+def test_what_a_process_took_with_it_is_not_confirmed(revoked, provider, work, clock):
+    """It died between the provider's answer and ours: the refresh token is spent, and the grant lives on with one that is lost."""
+    with transaction():
+        begun = refreshing.begin_last(revoked.id, at=clock.now)
+    refreshing.call(begun)
+    provider.answers = [LOST]
+    for mark in refresh_leases.in_hand():
+        refresh_leases.lapse(mark)
+    work()
+
+    assert (provider.ended, came_to(revoked)) == ([], (Revocation.UNCONFIRMED, None))
+    assert revoked.health is Health.REVOKED
+    assert db.session.scalars(select(OutboxItem).where(OutboxItem.kind == letters.BROKEN)).all() == []
+
+
+@pytest.mark.parametrize("revocation", [Revocation.CONFIRMED, Revocation.UNCONFIRMED, None])
+def test_only_what_is_to_be_given_back_is_refreshed_once_it_was_revoked(revoked, provider, clock, revocation):
+    with transaction():
+        revoked.revocation = revocation
+    with transaction():
+        assert refreshing.begin_last(revoked.id, at=clock.now) is None
+
+
+def test_what_is_in_use_is_not_refreshed_as_if_it_were_not(connect, clock):
+    made = connect()
+    with transaction():
+        assert refreshing.begin_last(made.id, at=clock.now) is None
 
 
 def test_who_connects_anew_while_it_is_refreshed_wins_and_the_late_token_is_given_back(revoked, provider, work, clock):
