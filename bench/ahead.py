@@ -11,6 +11,7 @@ from pathlib import Path
 
 from app import clock
 from app.services import claims, refresh_plans
+from app.worker import refreshes
 from app.worker.handlers import HANDLERS
 from app.worker.turns import Turns
 from bench.figure import Figure
@@ -48,8 +49,8 @@ def measure() -> Iterator[Figure]:
                 took = time.perf_counter() - began
                 if turns.tally["done"] != DUE or provider.count != DUE:
                     raise AssertionError(f"{provider.count} refreshes, {dict(turns.tally)}")
-                floor = DUE * PROVIDER / 40_000
-                meaning = f"Forty calls at a time; were all but the provider's {PROVIDER} ms free, it would take {floor:.1f} s."
+                floor = DUE * PROVIDER / refreshes.WIDTH / 1000
+                meaning = f"{refreshes.WIDTH} calls at a time; were all but the provider's {PROVIDER} ms free, it would take {floor:.1f} s."
                 yield Figure(f"{DUE:,} refreshed, {name}", took, "s", meaning, ceiling=6)
 
 

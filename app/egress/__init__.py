@@ -14,9 +14,10 @@ import httpx2
 from app.egress.addresses import Network, check_url, checked
 from app.egress.errors import EgressError, EgressFailed, EgressRefused
 from app.egress.responses import Response, parse_json
-from app.egress.transport import Exchanges, GuardedTransport, Resolver, behind, system_resolver
+from app.egress.transport import BEHIND, Exchanges, GuardedTransport, Resolver, behind, system_resolver
 
 __all__ = [
+    "BEHIND",
     "Egress",
     "EgressError",
     "EgressFailed",

@@ -25,7 +25,7 @@ from app.egress.responses import Response
 
 MAX_BODY = 1024 * 1024
 MAX_DEADLINE = 30.0
-BEHIND = 40  # exchanges with one host that nobody waits for
+BEHIND = 50  # exchanges with one host that nobody waits for
 _ATTEMPTS = 4
 _PIECE = 16384  # bytes that may take all the time that is left
 _OURS = {"User-Agent": "Gatehouse", "Accept-Encoding": "gzip"}

@@ -76,7 +76,7 @@ HANDLERS = (
         look=refreshes.look,
         owes=True,
         ahead=True,
-        batch=200,
+        batch=refreshes.WIDTH * refreshes.ROUNDS,
     ),
     Handler(joining.KIND, open=joined.opened, ready=joined.is_ready, settled=joined.settled),
 )

@@ -21,11 +21,8 @@ from app.services.refreshing import Done, Ending, Work
 from app.tenancy import across_tenants, acting_for
 from app.worker.owed import Owed
 
-WIDTH, ROUNDS, FEW = (
-    40,
-    5,
-    4,
-)  # calls at once; rounds of them at a time; the part of them for whose leases it is worth a commit
+WIDTH = egress.BEHIND  # calls at once
+ROUNDS, FEW = 5, 4  # rounds of them at a time; the part of them for whose leases it is worth a commit
 QUICK, TOGETHER = 3.0, 0.01  # seconds: what so many rounds take where providers answer, and what answers may differ by
 UNNEEDED = timedelta(hours=6)  # so often it is looked whether a workflow needs a connection that none did
 LEASED = timedelta(seconds=30)
