@@ -115,7 +115,7 @@ def test_row_17_the_same_form_twenty_times_at_once_does_what_one_does(place, pro
     """Each form that staff or a client can send, sent once and, in an agency made alike, twenty times at the same moment over two
     processes: the same rows come, go and change, the same acts are in the audit trail and the same work is in the outbox.
     """
-    endpoints = [e for e in CASES if e.startswith(("portal.", "client."))]
+    endpoints = list(CASES) if proof.full else proof.random.sample(sorted(CASES), 4)
     posts = Posts(place)
     different = [found for endpoint in endpoints if (found := differs(posts, endpoint))]
 
