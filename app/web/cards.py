@@ -95,8 +95,14 @@ def _card_url(act: str, request_id: str) -> str:
     return url_for(f".{act}", request_id=request_id, **_where())
 
 
-def add_card_acts(bp: Blueprint, address: str, page: CardPage) -> None:
-    """Have a blueprint serve the acts of the cards below the address of their page."""
+def add_card_acts(
+    bp: Blueprint,
+    address: str,
+    page: CardPage,
+    *,
+    otherwise: Callable[[NotFound], ResponseReturnValue] = on_domain_error,
+) -> None:
+    """Have a blueprint serve the acts of the cards below the address of their page; `otherwise` answers what is not found elsewhere."""
     for name, act in {
         "start": start_flow,
         "decline": decline_request,
@@ -107,7 +113,7 @@ def add_card_acts(bp: Blueprint, address: str, page: CardPage) -> None:
     }.items():
         rule = f"{address}/requests/<request_id>/{name}"
         bp.add_url_rule(rule, act.__name__, _view(act, page), methods=["POST"])
-    bp.register_error_handler(NotFound, _as_it_is(bp, page))
+    bp.register_error_handler(NotFound, _as_it_is(bp, page, otherwise))
 
 
 def start_flow(request_id: str) -> Response:
@@ -174,14 +180,16 @@ def _view(act: Callable[[str], Response | None], page: CardPage) -> Callable[...
     return view
 
 
-def _as_it_is(bp: Blueprint, page: CardPage) -> Callable[[NotFound], ResponseReturnValue]:
+def _as_it_is(
+    bp: Blueprint, page: CardPage, otherwise: Callable[[NotFound], ResponseReturnValue]
+) -> Callable[[NotFound], ResponseReturnValue]:
     """Show the page as it now is to whoever pressed something on it that was asked of somebody else meanwhile."""
 
     def show(error: NotFound) -> ResponseReturnValue:
         came_from = request.headers.get("HX-Current-URL" if is_htmx() else "Referer", "").partition("#")[0]
         acted = request.method == "POST" and "request_id" in (request.view_args or {})
         if not acted or not came_from.endswith(url_for(f"{bp.name}{page.show}", **_where())):
-            return on_domain_error(error)
+            return otherwise(error)
         return page.back()
 
     return show
