@@ -1,6 +1,7 @@
 """Letters as they leave: whether each is still wanted, to whom it goes and what it tells, read at the last moment."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,7 +24,7 @@ from app.models import (
 )
 from app.services import audit, letters, mail_caps, ownership, portal_codes, portal_places
 from app.services.audit import Subject
-from app.services.claims import Claimed, Superseded
+from app.services.claims import Claimed, Postponed, Superseded
 from app.tenancy import across_tenants, acting_for
 
 
@@ -78,6 +79,17 @@ class Due:
     told: Code | Invitation | Break | Passing
     about: Subject | None = None
     workspace_id: None = None
+    is_capped: bool = True
+
+    @property
+    def sender_id(self) -> int:
+        """The agency whose mail it is."""
+        return int(self.sender.id)
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it is a sign-in that anybody may have asked for."""
+        return isinstance(self.told, Code)
 
     @property
     def mails_per_hour(self) -> int:
@@ -88,11 +100,6 @@ class Due:
     def mails_per_recipient_day(self) -> int:
         """How many may leave for this one."""
         return int(self.sender.mails_per_recipient_day)
-
-    @property
-    def is_capped(self) -> bool:
-        """Whether it counts as mail of the agency: a code does not, so that asking for codes holds up nothing else, nor is held up."""
-        return self.kind != letters.CODE
 
 
 SENDER = (
@@ -118,7 +125,8 @@ def find(item: Claimed, *, at: datetime) -> Due:
     if due is None:
         raise Superseded
     if due.is_capped and not item.started:
-        mail_caps.check(due, item.seen["counted"], at=at)
+        with _no_later_than(due):
+            mail_caps.check(due, item.seen["counted"], at=at)
     return due
 
 
@@ -129,8 +137,20 @@ def begin(item: Claimed, *, at: datetime) -> Due:
         if due is None:
             raise Superseded
         if due.is_capped and not item.started:
-            mail_caps.count([due], at=at)
+            with _no_later_than(due):
+                mail_caps.count([due], at=at)
     return due
+
+
+@contextmanager
+def _no_later_than(due: Due) -> Iterator[None]:
+    """Give up a code that would be over when it might leave."""
+    try:
+        yield
+    except Postponed as later:
+        if isinstance(due.told, Code) and later.until >= due.told.until:
+            raise Superseded from None
+        raise
 
 
 def settled(item: Claimed, state: OutboxState, *, at: datetime) -> None:
@@ -168,7 +188,7 @@ def _code(item: Claimed, at: datetime) -> Due | None:
     if place is None:
         return None
     told = Code(portal_codes.code_of(row), portal_codes.button_of(row), row.expires_at, item.payload.get("to"))
-    return Due(item.kind, item.agency_id, row.email, _sender(place), told)
+    return Due(item.kind, item.agency_id, row.email, _sender(place), told, is_capped="known" not in item.payload)
 
 
 def _invitation(item: Claimed) -> Due | None:

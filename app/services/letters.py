@@ -20,21 +20,22 @@ KINDS = (CODE, INVITED, BROKEN, OWNER_CHANGED)
 MOST_TOLD = 50  # people of one agency or one workspace
 
 
-def put(kind: str, key: str, *, agency_id: int, at: datetime, **ids: Any) -> bool:
-    """Have a letter written and sent; false if this cause has had one. Joins the caller's transaction.
+def put(kind: str, key: str, *, agency_id: int, at: datetime, due_at: datetime | None = None, **ids: Any) -> bool:
+    """Have a letter written and sent, at once or when it is due; false if this cause has had one. Joins the caller's transaction.
 
     No id is called `bundle`: that names the place where a bundle's mail is sealed.
     """
     if kind not in KINDS or "bundle" in ids:
         raise ValueError(f"This is no letter: {kind}.")
-    return outbox.put(kind, key, agency_id=agency_id, at=at, **ids)
+    return outbox.put(kind, key, agency_id=agency_id, at=at, due_at=due_at, **ids)
 
 
-def invite(member: Member, *, at: datetime) -> int | None:
-    """Have an invitation sent to a member, once however often it is asked for at a moment; returns its number."""
+def invite(member: Member, *, at: datetime, due_at: datetime | None = None) -> int | None:
+    """Have an invitation sent to a member, at once or when it is due; once however often it is asked for at a moment; returns its number."""
     last = invitations([member]).get(member.id)
     number = last.number + 1 if last else 1
-    is_new = put(INVITED, f"{member.public_id}:{number}", agency_id=member.agency_id, at=at, member=member.id)
+    key = f"{member.public_id}:{number}"
+    is_new = put(INVITED, key, agency_id=member.agency_id, at=at, due_at=due_at, member=member.id)
     return number if is_new else None
 
 
@@ -78,14 +79,14 @@ def tell_broken(connection: Connection, *, at: datetime) -> None:
     They are its owner; the members who took it over; or, where it is the agency's own, the agency's owners.
     """
     since = int((connection.broken_at or at).timestamp())
-    about: dict[str, int | str] = {"connection": connection.id, "since": since}
+    about: dict[str, Any] = {"connection": connection.id, "since": since}
     key = f"{connection.public_id}:{since}"
     if connection.owner_email is not None and connection.owner_left_at is None:
         put(BROKEN, key, agency_id=connection.agency_id, at=at, **about)
         return
     with acting_for(connection.agency_id):
         for who, public_id, row_id in _menders(connection):
-            put(BROKEN, f"{key}:{public_id}", agency_id=connection.agency_id, at=at, **about, **{who: row_id})
+            put(BROKEN, f"{key}:{public_id}", agency_id=connection.agency_id, at=at, **(about | {who: row_id}))
 
 
 def tell_owner_changed(connection: Connection, *, version: int, at: datetime) -> None:

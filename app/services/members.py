@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -18,17 +18,14 @@ from app.services import (
     audit,
     bundles,
     connection_requests,
-    counters,
     fulfilment,
+    invitations,
     letters,
     paging,
     portal_sessions,
 )
 from app.services.letters import Invited
 from app.services.paging import Page
-
-DAY, BETWEEN_INVITATIONS = timedelta(days=1), timedelta(minutes=5)
-INVITATIONS_A_DAY = 3
 
 
 def page(workspace: Workspace, *, after: str | None = None, before: str | None = None) -> Page[Member]:
@@ -57,7 +54,7 @@ class Standing:
     @property
     def invite_at(self) -> datetime | None:
         """From when on they may be invited again."""
-        return self.invited.at + BETWEEN_INVITATIONS if self.invited else None
+        return self.invited.at + invitations.BETWEEN if self.invited else None
 
 
 def standing(members: Collection[Member]) -> dict[int, Standing]:
@@ -115,7 +112,7 @@ def add(workspace: Workspace, *, name: str, email: str, by: Staff) -> Member:
             returned = _pass(member, "connection.owner_returned", left_at=None, by=by, at=at)
             not_theirs = ConnectionRequest.recipient != email
             _withdraw(ConnectionRequest.connection_id.in_(returned), not_theirs, by=by, at=at)
-            letters.invite(member, at=at)
+            invitations.send_first(member, at=at)
     except IntegrityError:
         raise Refused(_("This address is a member already."), field="email") from None
     return member
@@ -129,12 +126,7 @@ def invite_again(workspace: Workspace, public_id: str, *, by: Staff) -> None:
         if workspace.archived_at:
             raise Conflict(_("This workspace is archived."))
         lock(member)
-        last = letters.invitations([member]).get(member.id)
-        if last is not None and last.at + BETWEEN_INVITATIONS > at:
-            raise Refused(_("They were invited less than five minutes ago. Wait a little before you do so again."))
-        if not counters.hit(f"invitation of {member.public_id}", at=at, window=DAY, limit=INVITATIONS_A_DAY):
-            raise Refused(_("They were invited three times today. Try again tomorrow."))
-        letters.invite(member, at=at)
+        invitations.send_again(member, at=at)
         audit.record("member.invited", member, by=by, at=at, email=member.email)
 
 

@@ -58,6 +58,16 @@ class Outgoing:
     mails_per_recipient_day: int
     asked: tuple[Asked, ...] = ()  # in the order that it was asked
 
+    @property
+    def sender_id(self) -> int:
+        """The agency whose mail it is."""
+        return self.agency_id
+
+    @property
+    def is_code(self) -> bool:
+        """It asks for apps."""
+        return False
+
     def is_expired(self, at: datetime) -> bool:
         """Whether its link has lapsed by the clock."""
         return self.expires_at <= at

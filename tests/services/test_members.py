@@ -1,11 +1,13 @@
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select
 
 from app import clock as app_clock
 from app.errors import NotFound, Refused
 from app.extensions import db
-from app.models import AuditEvent, OutboxItem, PortalSession
-from app.services import members
+from app.models import AuditEvent, Member, OutboxItem, PortalSession
+from app.services import letters, members
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 
@@ -127,6 +129,45 @@ def test_removing_ends_their_sessions_there_alone(app, agency, owner, workspace)
     members.remove(workspace, member.public_id, by=owner)
 
     assert db.session.scalars(select(PortalSession.workspace_id)).all() == [elsewhere.id]
+
+
+def invitations_due(email=DANA):
+    found = (
+        select(OutboxItem.due_at)
+        .join(Member, Member.id == OutboxItem.payload["member"].as_integer())
+        .where(OutboxItem.kind == letters.INVITED, Member.email == email)
+    )
+    return sorted(db.session.scalars(found))
+
+
+def test_removing_and_adding_again_passes_none_of_the_limits_of_invitations(agency, owner, workspace, clock):
+    clock.to(NOON)
+    for _ in range(12):
+        clock.forward(seconds=30)
+        member = members.add(workspace, name="Dana", email=DANA, by=owner)
+        members.remove(workspace, member.public_id, by=owner)
+
+    due = invitations_due()
+    assert len(due) == 4
+    assert due[0] == NOON + timedelta(seconds=30)
+    assert all(each - due[0] >= timedelta(minutes=5) for each in due[1:])
+    back = members.add(workspace, name="Dana", email=DANA, by=owner)
+    with pytest.raises(Refused, match="three times"):
+        members.invite_again(workspace, back.public_id, by=owner)
+    elsewhere = factories.make_workspace(agency, "Tannery Row")
+    members.add(elsewhere, name="Dana", email=DANA, by=owner)
+    members.add(workspace, name="Tom", email="tom@harbordental.example", by=owner)
+    assert (len(invitations_due()), len(invitations_due("tom@harbordental.example"))) == (5, 1)
+
+
+def test_who_comes_back_the_next_day_is_invited_at_once(owner, workspace, clock):
+    clock.to(NOON)
+    first = members.add(workspace, name="Dana", email=DANA, by=owner)
+    members.remove(workspace, first.public_id, by=owner)
+    clock.forward(days=1)
+    members.add(workspace, name="Dana", email=DANA, by=owner)
+
+    assert invitations_due() == [NOON, NOON + timedelta(days=1)]
 
 
 def test_an_invitation_waits_five_minutes_and_three_in_a_day_are_enough(owner, workspace, clock):

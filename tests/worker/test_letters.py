@@ -10,8 +10,8 @@ from sqlalchemy import select, update
 from app import clock as app_clock
 from app.database import transaction
 from app.extensions import db
-from app.models import Agency, AuditEvent, Connection, Health, OutboxItem, PortalCode
-from app.services import letters, members, ownership, portal_codes, rotation, scopes
+from app.models import Agency, AuditEvent, Connection, Counter, Health, OutboxItem, PortalCode
+from app.services import known_browsers, letters, members, ownership, portal_codes, rotation, scopes
 from app.tenancy import across_tenants
 from tests import factories
 from tests.web.portal.conftest import Client
@@ -32,8 +32,9 @@ def connection(workspace, clock):
     )
 
 
-def ask(email, agency, clock, *, browser=b"b" * 32):
-    portal_codes.ask(email, agency_id=agency.id if agency else None, browser_hash=browser, at=clock.now)
+def ask(email, agency, clock, *, browser=b"b" * 32, mark=None):
+    agency_id = agency.id if agency else None
+    portal_codes.ask(email, agency_id=agency_id, browser_hash=browser, at=clock.now, mark=mark)
     with across_tenants("the test looks at it"):
         return db.session.scalars(select(PortalCode).where(PortalCode.browser_hash == browser)).one()
 
@@ -137,15 +138,80 @@ def test_asking_again_in_one_browser_replaces_what_was_not_mailed_yet(agency, me
     assert [portal_codes.code_of(second) in mail.text for mail in smtp.inbox.all()] == [True]
 
 
-def test_codes_and_other_mail_do_not_use_up_each_others_allowance(agency, member, clock, work, smtp):
+def cap(**caps):
     with transaction() as session:
-        session.execute(update(Agency).values(mails_per_recipient_day=1, mails_per_hour=1))
-    for browser in (b"1" * 32, b"2" * 32, b"3" * 32):
-        ask(DANA, agency, clock, browser=browser)
-    with transaction():
-        letters.invite(member, at=clock.now)
+        session.execute(update(Agency).values(**caps))
 
+
+def ask_often(agency, clock, times, *, mark=None):
+    """From as many networks and browsers."""
+    for number in range(times):
+        db.session().info["address"] = f"198.51.100.{number}"
+        ask(DANA, agency, clock, browser=f"{clock.now:%H%M}{number:028}".encode(), mark=mark)
+    db.session().info.pop("address", None)
+
+
+def invite(member, clock, times=1):
+    with transaction():
+        for _ in range(times):
+            letters.invite(member, at=clock.now)
+
+
+@pytest.mark.parametrize("caps", [{"mails_per_recipient_day": 6}, {"mails_per_hour": 6}], ids=["recipient", "agency"])
+def test_codes_count_as_mail_and_leave_half_of_it_to_the_rest(agency, member, clock, work, smtp, caps):
+    clock.to(clock.now.replace(hour=3, minute=0, second=0))
+    cap(**caps)
+    ask_often(agency, clock, 5)
+    assert work() == {"done": 3, "superseded": 2}, "what would leave when it is over is given up"
+
+    invite(member, clock, 5)
+    assert work() == {"done": 3, "postponed": 2}
+
+
+@pytest.mark.parametrize("caps", [{"mails_per_recipient_day": 2}, {"mails_per_hour": 2}], ids=["recipient", "agency"])
+def test_no_other_mail_keeps_a_client_from_signing_in(agency, member, clock, work, smtp, caps):
+    clock.to(clock.now.replace(hour=3, minute=0, second=0))
+    cap(**caps)
+    invite(member, clock, 3)
+    assert work() == {"done": 2, "postponed": 1}
+
+    ask_often(agency, clock, 1)
+    assert work() == {"done": 1}
+
+
+@pytest.mark.parametrize("caps", [{"mails_per_recipient_day": 1}, {"mails_per_hour": 1}], ids=["recipient", "agency"])
+def test_where_one_mail_may_leave_a_code_does_not_take_its_place(agency, member, clock, work, smtp, caps):
+    clock.to(clock.now.replace(hour=3, minute=0, second=0))
+    cap(**caps)
+    ask_often(agency, clock, 2)
+    invite(member, clock)
+
+    assert work() == {"done": 2, "superseded": 1}
+
+
+def test_what_a_known_browser_asks_for_is_mailed_whatever_strangers_asked_for(agency, member, clock, work, smtp):
+    cap(mails_per_recipient_day=2, mails_per_hour=2)
+    ask_often(agency, clock, 12)
+    assert work()["done"] == 1
+    clock.forward(minutes=1)
+
+    ask_often(agency, clock, 3, mark=known_browsers.mark_of(DANA))
+    invite(member, clock)
     assert work() == {"done": 4}
+
+
+def test_a_code_counts_at_the_agency_whose_mail_it_is(agency, stranger, clock, work, smtp):
+    """Asked for at the common door, which the outbox of the first agency keeps."""
+    theirs = stranger.agency_id
+    factories.make_member(factories.make_workspace(stranger.agency, "Elsewhere"), DANA)
+    with across_tenants("the test's setting"):
+        cap(mails_per_hour=2)
+    ask(DANA, None, clock, browser=b"1" * 32)
+    ask(DANA, None, clock, browser=b"2" * 32)
+    assert work()["done"] == 1
+
+    counted = db.session.scalars(select(Counter.key).where(Counter.key.contains("mail of agency"))).all()
+    assert {key.rpartition(" ")[2] for key in counted} == {str(theirs)}
 
 
 def test_nobody_reads_in_the_audit_trail_that_somebody_asked_for_a_code(agency, member, clock, work):
