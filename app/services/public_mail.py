@@ -52,6 +52,23 @@ speedy.com.ar fibertel.com.ar arnet.com.ar ciudad.com.ar
 mweb.co.za telkomsa.net vodamail.co.za webmail.co.za iafrica.com lantic.net
 mailinator.com guerrillamail.com sharklasers.com 10minutemail.com temp-mail.org tempmail.com trashmail.com yopmail.com
 maildrop.cc dispostable.com getnada.com mohmal.com throwawaymail.com mailnesia.com spamgourmet.com discard.email
+guerrillamail.net guerrillamail.org guerrillamail.biz guerrillamail.de guerrillamailblock.com grr.la spam4.me
+moakt.com emailondeck.com fakeinbox.com mintemail.com mytemp.email tempail.com temp-mail.io tempr.email burnermail.io
+inboxkitten.com mailcatch.com mail-temp.com minuteinbox.com 1secmail.com harakirimail.com jetable.org trashmail.de wegwerfmail.de
+simplelogin.com simplelogin.co simplelogin.fr simplelogin.io aleeas.com slmail.me slmails.com silomails.com 8alias.com 8shield.net
+dralias.com passmail.net passmail.com passinbox.com passfwd.com anonaddy.com anonaddy.me addy.io addymail.com mailer.me
+relay.firefox.com erine.email forwardemail.net 33mail.com spamex.com blurmail.net opayq.com
+aim.com love.com wow.com games.com ygm.com zohomail.com zohomail.eu zohomail.in zohomail.com.au zohomail.jp onmail.com mail2world.com
+cock.li airmail.cc firemail.cc atomicmail.io onionmail.org dnmx.org danwin1210.de systemli.org autistici.org
+inventati.org elude.in vfemail.net safe-mail.net lavabit.com countermail.com criptext.com mailo.com mailo.net netcourrier.com net-c.com
+eclipso.de eclipso.eu eclipso.ch eclipso.email firemail.de emailn.de soverin.net mykolab.com tuta.email tutao.de
+fastmail.to fastmail.in fastmail.jp fastmail.com.au fastmail.co.uk fastmail.de fastmail.fr fastmail.nl fastmail.se fastmail.us fastmail.cn
+icloud.com.cn 163.net 163vip.com vip.sina.com sina.com.cn 263.net eyou.com live.cn 88.com citiz.net
+yahoo.co.jp ymail.ne.jp ybb.ne.jp goo.jp infoseek.jp excite.co.jp vodafone.ne.jp disney.ne.jp ymobile.ne.jp
+hanmir.com lycos.co.kr dreamwiz.com chol.com empal.com paran.com freechal.com
+inbox.eu inbox.lt inbox.ee mail.ee hot.ee one.lt mail.lt apollo.lv qip.ru pochta.ru nextmail.ru sibmail.com e1.ru lenta.ru myrambler.ru
+autorambler.ru ro.ru xmail.ru email.ua online.ua 3g.ua mail.kz tut.ua bluemail.ch mail.ch swissonline.ch vtxmail.ch
+caramail.com gawab.com maktoob.com
 """
 DOMAINS = frozenset(_DOMAINS.split())
 
