@@ -94,8 +94,8 @@ def tell_owner_changed(connection: Connection, *, version: int, at: datetime) ->
 
     `version` is that of the secret with which it passed.
     """
-    key, about = f"{connection.public_id}:{version}", {"connection": connection.id, "version": version}
-    put(OWNER_CHANGED, key, agency_id=connection.agency_id, at=at, **about)
+    key = f"{connection.public_id}:{version}"
+    put(OWNER_CHANGED, key, agency_id=connection.agency_id, at=at, connection=connection.id, version=version)
 
 
 def _menders(connection: Connection) -> Iterable[tuple[str, str, int]]:
