@@ -30,7 +30,7 @@ def expecting(workspace, owner):
     ("account", "is_other"), [("priya@harbordental.example", False), ("mallory@evil.example", True), ("", True)]
 )
 def test_row_10_another_account_than_expected_waits_for_a_word_and_is_flagged_and_audited(
-    visitor, expecting, person, provider, account, is_other
+    agency, visitor, expecting, person, provider, account, is_other
 ):
     body = json.dumps({"id": "77", "email": account or "no address"})
     provider.misbehave("api", status=200, body=body, content_type="application/json", times=1)
@@ -40,7 +40,8 @@ def test_row_10_another_account_than_expected_waits_for_a_word_and_is_flagged_an
     if is_other:
         assert status(expecting) is Status.PENDING
         page = visitor.open(expecting)
-        visitor.get(page)
+        told = f"You connected {account or 'no address'}. {agency.name} expected"
+        assert f"{told} harbordental.example." in visitor.get(page)
         assert visitor.post(f"{page}/requests/{expecting.public_id}/keep").status_code == 303
 
     assert (status(expecting), expecting.other_account) == (Status.FULFILLED, is_other)

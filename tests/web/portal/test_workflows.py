@@ -1,5 +1,6 @@
 """The portal's page of a workflow: the same cards as the branded page, for whoever is signed in."""
 
+import json
 import re
 from datetime import timedelta
 
@@ -322,6 +323,21 @@ def test_the_page_takes_as_many_statements_for_many_apps(dana, page, app, worksp
 
     assert answer.text.count("Awaiting authorisation") == 6
     assert len(many) == len(few) <= 6
+
+
+def test_an_account_that_tells_no_address_waits_for_a_word_where_one_was_expected(dana, page, asked, person, provider):
+    with transaction():
+        asked[0].expected_account = "harbordental.example"
+    body = json.dumps({"id": "77", "email": "Harbor Dental"})
+    dana.get(page)
+    provider.misbehave("api", status=200, body=body, content_type="application/json", times=1)
+    dana.approve(dana.start(page, asked[0]), person)
+
+    said = words(dana.get(page))
+    assert "You connected Harbor Dental. Northwind Studio expected harbordental.example." in said
+    assert "Use this account anyway" in said
+    db.session.refresh(asked[0])
+    assert asked[0].status is Status.PENDING
 
 
 def test_staff_who_are_members_too_are_told_that_a_client_connected_it_and_change_nothing(
