@@ -1,8 +1,8 @@
 """Compresses client pages, which have a budget on the wire.
 
 No other pages: those that show secrets beside what somebody else may have sent must not tell it by their length.
-What a client page answers to another site's request never carries the client's cookie (SameSite); one of the portal may, where
-that site sends the whole window there, so that pages are compressed only if their address has nothing for them to repeat.
+Another site's request carries the client's cookie only where it sends the whole window there (SameSite): pages of the portal are
+compressed only if their address has no query, and no compressed page repeats what somebody made up in its path.
 """
 
 import gzip

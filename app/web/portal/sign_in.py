@@ -142,6 +142,9 @@ def _agency(slug: str | None) -> Agency | None:
 
 
 def _ask(form: AddressForm, slug: str | None) -> Response:
+    """The door's page. A name that is no agency's is not repeated: the page may be compressed, beside the form's token."""
+    if g.agency is None:
+        slug = None
     page = render_template("portal/sign_in/index.html", form=form, agency_slug=slug, to=request.args.get("to"))
     return make_response(page, form.status if form.errors else 200, form.headers)
 
