@@ -48,7 +48,9 @@ def ask_for_code(agency_slug: str | None) -> ResponseReturnValue:
     if not asked:
         return _ask(form, agency_slug)
     if "again" in request.form:
-        toast(_("A new code is on its way"), _("The one before does not work any more."))
+        toast(
+            _("You asked for a new code"), _("Type the one of the latest e-mail: an older one may not work any more.")
+        )
     return redirect(url_for(".show_code", to=to), 303)
 
 
