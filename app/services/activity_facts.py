@@ -75,7 +75,7 @@ def _paused(rows: Sequence[AuditEvent], known: Mapping[str, Subject]) -> Mapping
     failed = {
         row.subject: row.id
         for row in reversed(rows)
-        if row.type == BROKEN and known[row.subject].health is Health.ERROR and known[row.subject].broken_at == row.at
+        if row.type == BROKEN and known[row.subject].broken_at == row.at
     }
     if not failed:
         return {}
