@@ -73,9 +73,7 @@ def _is_last(row: AuditEvent, connection: Subject) -> bool:
 def _paused(rows: Sequence[AuditEvent], known: Mapping[str, Subject]) -> Mapping[int, Sequence[str]]:
     """Which live workflows stand still because a connection failed, as long as it does."""
     failed = {
-        row.subject: row.id
-        for row in reversed(rows)
-        if row.type == BROKEN and known[row.subject].broken_at == row.at
+        row.subject: row.id for row in reversed(rows) if row.type == BROKEN and known[row.subject].broken_at == row.at
     }
     if not failed:
         return {}
