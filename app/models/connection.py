@@ -17,6 +17,11 @@ class Health(StrEnum):
     ERROR = "error"
     REVOKED = "revoked"
 
+    @property
+    def works(self) -> bool:
+        """Whether a workflow can count on it."""
+        return self in (Health.PENDING, Health.ACTIVE)
+
 
 class Revocation(StrEnum):
     """What became of giving a revoked connection's access back to its provider."""
@@ -97,7 +102,7 @@ class Connection(MaybeInWorkspace, Model):
     @property
     def works(self) -> bool:
         """Whether a workflow can count on it."""
-        return self.health in (Health.PENDING, Health.ACTIVE)
+        return self.health.works
 
     @property
     def is_clients(self) -> bool:

@@ -18,7 +18,7 @@ class Badge:
 
 def of_request(asked: ConnectionRequest, *, at: datetime) -> Badge:
     """Where a request stands, as its row says it."""
-    if asked.status is Status.FULFILLED:
+    if asked.status is Status.FULFILLED or is_back(asked):
         return of_connection(asked.connection)
     if asked.is_expired(at):
         return Badge("expired", _("Link expired"))
@@ -29,6 +29,11 @@ def of_request(asked: ConnectionRequest, *, at: datetime) -> Badge:
         Status.REVOKED: _("Revoked"),
     }
     return Badge(asked.status.value, texts.get(asked.status, _("Cancelled")))
+
+
+def is_back(asked: ConnectionRequest) -> bool:
+    """Whether what it brought was revoked, and its owner connected it again: the request stays as it is, but is met."""
+    return asked.status is Status.REVOKED and asked.connection is not None and asked.connection.works
 
 
 def of_connection(connection: Connection | None) -> Badge:

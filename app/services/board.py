@@ -75,7 +75,7 @@ def _besides(elsewhere: Sequence[Found], recipients: Sequence[str]) -> list[str]
 def _group(recipient: str, found: Sequence[Found], facts: Facts) -> Group:
     cards = [board_cards.card(row, facts) for row in found]
     counted = _counted([row.asked for row in found if row.asked.status is not Status.CANCELLED])
-    connected = [each for each in counted if each.status is Status.FULFILLED and board_cards.works(each)]
+    connected = [each for each in counted if board_cards.is_met(each)]
     open_ = [each.bundle for each in counted if each.bundle and each.status in (Status.PENDING, Status.DECLINED)]
     bundle = max(open_, key=lambda each: each.sent_at, default=None)
     is_member = recipient in facts.members

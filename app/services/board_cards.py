@@ -72,6 +72,11 @@ def works(asked: ConnectionRequest) -> bool:
     return asked.connection is None or asked.connection.works
 
 
+def is_met(asked: ConnectionRequest) -> bool:
+    """Whether what it asks for is there and works."""
+    return (asked.status is Status.FULFILLED and works(asked)) or badges.is_back(asked)
+
+
 def card(found: Found, facts: Facts) -> Card:
     """A request as its row shows it."""
     asked = found.asked

@@ -79,8 +79,10 @@ class Card:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the client is done with it."""
-        return self.asked.status is Status.FULFILLED
+        """Whether the client is done with it; also where they revoked what they gave, and connected it again."""
+        held = self.asked.health
+        is_back = self.asked.status is Status.REVOKED and held is not None and held.works
+        return self.asked.status is Status.FULFILLED or is_back
 
     @property
     def is_broken(self) -> bool:

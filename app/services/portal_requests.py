@@ -69,12 +69,13 @@ _WAITING = Prepared(
     .order_by(Bundle.expires_at, _asked.id)
 )
 _works = or_(Connection.id.is_(None), Connection.health == Health.PENDING, Connection.health == Health.ACTIVE)
+_is_back = and_(_asked.status == Status.REVOKED, Connection.id.is_not(None), _works)  # revoked, and connected again
 _open_of = select(_asked.workflow_id).join(Bundle, Bundle.id == _asked.bundle_id).where(*_theirs, _waits)
 _COUNTS = Prepared(
     select(
         _asked.workflow_id,
         func.count(_asked.id).label("total"),
-        func.sum(case((and_(_asked.status == Status.FULFILLED, _works), 1), else_=0)).label("done"),
+        func.sum(case((or_(and_(_asked.status == Status.FULFILLED, _works), _is_back), 1), else_=0)).label("done"),
     )
     .outerjoin(Connection, Connection.id == _asked.connection_id)
     .where(_asked.workspace_id == bindparam("workspace"), *intake_rows.IS_SHOWN)

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from app import clock
 from app.database import transaction
 from app.extensions import db
 from app.models import Connection, Flow, FlowSurface, Health, Recipient, Slot, Source, Status
-from app.services import connection_requests, fulfilment, sending
+from app.services import board, connection_requests, fulfilment, sending
 from tests import factories
 from tests.support import provided
 from tests.support.statements import counted
@@ -234,6 +235,27 @@ def test_a_new_request_for_an_account_takes_the_place_of_the_one_that_was_revoke
 
     assert "Revoked" not in said
     assert "0 of 2 connected" in said
+
+
+def test_what_was_revoked_and_connected_again_counts_as_connected_on_both_sides(
+    dana, page, asked, person, workflow, owner
+):
+    dana.get(page)
+    dana.approve(dana.start(page, asked[0]), person)
+    connection = db.session.scalars(select(Connection)).one()
+    fulfilment.revoke_for(connection, by=owner, at=connection.updated_at)
+    for health, number in ((Health.REVOKED, 0), (Health.ACTIVE, 1)):
+        with transaction():
+            connection.health = health
+
+        said, listed = words(dana.get(page)), words(dana.get("/portal/connections"))
+
+        assert f"{number} of 2 connected" in said
+        assert f"{number} of 2 connected" in listed
+        assert ("Revoked" in said) is (number == 0)
+        [group] = board.view(workflow, at=clock.now()).groups
+        assert (group.connected, group.total) == (number, 2)
+        assert ("Revoked" in [card.badge.text for card in group.cards]) is (number == 0)
 
 
 def test_a_connection_that_broke_since_is_not_told_as_connected(dana, page, asked, person):
