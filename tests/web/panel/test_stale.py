@@ -11,7 +11,18 @@ from sqlalchemy import update
 from app import clock
 from app.database import transaction
 from app.models import OutboxItem, OutboxState, Role, Source
-from app.services import connection_requests, fulfilment, members, nodes, own_clients, sending, staff, workspaces
+from app.services import (
+    connection_requests,
+    fulfilment,
+    handovers,
+    members,
+    nodes,
+    own_clients,
+    revocations,
+    sending,
+    staff,
+    workspaces,
+)
 from app.services.audit import SYSTEM
 from app.tenancy import across_tenants
 from tests import factories
@@ -93,6 +104,25 @@ def deliver(world):
         session.execute(update(OutboxItem).values(state=OutboxState.DONE))
 
 
+def revoke(world):
+    revocations.revoke(world.held, by=world.owner)
+
+
+def delete(world):
+    revocations.delete(world.agency, world.held.public_id, by=world.owner)
+
+
+def after_asking(act):
+    """What staff did with a hand-over that the client asked for meanwhile."""
+
+    def answered(world):
+        handovers.ask(world.sent.bundle, world.sent.public_id, SAM)
+        act(world.agency, world.sent.public_id, to=SAM, by=world.owner)
+
+    answered.__name__ = act.__name__
+    return answered
+
+
 def nothing(_world):
     """The same form sent again, after its first answer was lost."""
 
@@ -113,6 +143,7 @@ class Stale:
 
 REQUEST, SLOT, NODE = "/panel/requests/{sent}", HERE + "/slots/{free}", HERE + "/nodes/{node}"
 SPACE, PEOPLE, PERSON = "/panel/workspaces/{workspace}", "/panel/people", "/panel/people/{person}"
+CONNECTION, ALL = "/panel/connections/{held}", "/panel/connections"
 TO_SAM = (("recipient", SAM),)
 CASES = [
     *[Stale("resend_request", f"{REQUEST}/resend", since) for since in (settle, cancel("sent"), archive)],
@@ -160,6 +191,20 @@ CASES = [
         "/panel/apps/xero",
         (("client_id", "n"), ("client_secret", "s")),
     ),
+    *[
+        Stale(endpoint, REQUEST + path, since, "/panel/", (("to", SAM),))
+        for endpoint, path in (("approve_hand_over", "/hand-over"), ("refuse_hand_over", "/hand-over/refuse"))
+        for since in (after_asking(handovers.approve), after_asking(handovers.refuse), settle, cancel("sent"))
+    ],
+    *[
+        Stale(f"{act}_connection", f"{CONNECTION}/{act}", since, ALL, given)
+        for act, given in (("rename", (("name", "Sales"),)), ("refresh", ()), ("revoke", ()), ("delete", ()))
+        for since in (revoke, delete)
+    ],
+    *[Stale("queue_mending", f"{CONNECTION}/ask", since, ALL) for since in (nothing, revoke, delete)],
+    Stale("try_notice_again", f"{CONNECTION}/try-mail-again", delete, ALL),
+    *[Stale("invite_member", SPACE + "/members/{member}/invite", since, SPACE) for since in (nothing, lose_member)],
+    Stale("try_invitation_again", SPACE + "/members/{member}/try-again", lose_member, SPACE),
     Stale("set_up_app", "/panel/apps/xero/set-up", nothing, "/panel/apps/xero"),
 ]
 # What can't be out of date: it says what it wants to be so, whatever was before, or concerns the one who asks alone.
