@@ -5,7 +5,7 @@
 
   function show({ title, text = "", kind = "done", link_url: url = "", link_label: label = "" }) {
     const region = document.getElementById("toasts");
-    const template = document.querySelector(`template[data-toast="${kind === "done" || kind === "queued" ? kind : "error"}"]`);
+    const template = document.querySelector(`template[data-toast="${["done", "queued", "note"].includes(kind) ? kind : "error"}"]`);
     if (!region || !template) return;
     const toast = template.content.firstElementChild.cloneNode(true);
     const [strong, paragraph, link] = [toast.querySelector("strong"), toast.querySelector("p"), toast.querySelector("p a")];

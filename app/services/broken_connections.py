@@ -8,9 +8,9 @@ from sqlalchemy import Select, select
 
 from app.catalog.schema import App
 from app.extensions import db
-from app.i18n import _, list_of
+from app.i18n import list_of, ngettext
 from app.models import Agency, Connection, ConnectionRequest, Health, Workflow, Workspace
-from app.services import connection_views, connections, mending_requests, paging, scopes
+from app.services import connections, mending_requests, paging, scopes, usage
 from app.services.paging import Page
 
 NAMED = 5  # of them on every page
@@ -29,9 +29,8 @@ class Broken:
 
     @property
     def may_ask(self) -> bool:
-        """Whether its owner is a client who can be asked to mend it, and is not yet."""
-        is_asked = self.asked is not None and self.asked.status.live
-        return self.connection.is_clients and bool(self.workflows) and not is_asked
+        """Whether its owner can be asked to mend it."""
+        return mending_requests.may_ask(self.connection, self.workflows, self.asked)
 
     @property
     def paused(self) -> str:
@@ -39,11 +38,7 @@ class Broken:
         names = [each.name for each in self.workflows if each.version]
         if not names:
             return ""
-        return (
-            _("%(names)s is paused.", names=names[0])
-            if len(names) == 1
-            else _("%(names)s are paused.", names=list_of(names))
-        )
+        return ngettext("%(names)s is paused.", "%(names)s are paused.", len(names), names=list_of(names))
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ def page(agency: Agency, **where: Any) -> Page[Broken]:
 
 
 def _shown(rows: Sequence[Connection]) -> list[Broken]:
-    workflows = connection_views.workflows_using([each.id for each in rows])
+    workflows = usage.workflows_using([each.id for each in rows])
     asked = mending_requests.standing([each.id for each in rows])
     homes = {each.workspace_id for each in rows if each.workspace_id}
     places = {each.id: each for each in db.session.scalars(select(Workspace).where(Workspace.id.in_(homes)))}

@@ -1,15 +1,16 @@
 """What was done with one connection, from the audit trail, in words for staff."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 
 from app.extensions import db
-from app.i18n import _
+from app.i18n import _, _l
 from app.models import AuditEvent, Connection, Workflow
-from app.services import causes, ownership, paging, scopes
+from app.services import causes, letters, ownership, paging, scopes
 from app.services.paging import Page
 
 
@@ -29,6 +30,7 @@ def page(connection: Connection, *, after: str | None = None, before: str | None
             AuditEvent.subject == connection.public_id,
             AuditEvent.subject_kind == "connection",
             AuditEvent.agency_id == connection.agency_id,
+            AuditEvent.type.in_(tuple(ACTS)),
         ),
         AuditEvent.id,
         after=after,
@@ -48,7 +50,9 @@ def _workflows(rows: Sequence[AuditEvent]) -> Mapping[str, str]:
 
 def _event(row: AuditEvent, names: Mapping[str, str], app: str) -> Event:
     how = [_by(row), _more(row, names, app)]
-    return Event(row.at, _acts().get(row.type, row.type), ", ".join(filter(None, how)))
+    act = ACTS[row.type]
+    said = LETTERS.get(str(row.data.get("letter")), act) if row.type == "mail.sent" else act
+    return Event(row.at, str(said), ", ".join(filter(None, how)))
 
 
 def _by(row: AuditEvent) -> str:
@@ -62,28 +66,45 @@ def _more(row: AuditEvent, names: Mapping[str, str], app: str) -> str:
         return _("for the workflow %(name)s", name=name)
     if cause := row.data.get("cause"):
         return causes.words(str(cause), app)
-    if row.type == "connection.reauthorize_asked":
-        return _("of %(who)s", who=row.data.get("recipient", ""))
-    if row.type == "connection.renamed":
-        return _("before: %(name)s", name=row.data.get("before", ""))
-    if row.type == ownership.CHANGED:
-        return _("before: %(name)s", name=row.data["before"] or _("the agency"))
-    return ""
+    tells = MORE.get(row.type)
+    return tells(row.data) if tells else ""
 
 
-def _acts() -> dict[str, str]:
-    return {
-        "connection.created": _("Connected"),
-        "connection.updated": _("Connected again"),
-        "connection.used": _("Used"),
-        "connection.refreshed": _("Refreshed"),
-        "connection.refresh_failed": _("Could not be refreshed"),
-        "connection.broken": _("Broke"),
-        "connection.reauthorize_asked": _("Asked to be reconnected"),
-        "connection.mended": _("Works again"),
-        ownership.CHANGED: _("Passed to another owner"),
-        "connection.revoked": _("Revoked"),
-        "connection.discarded": _("Its credential was deleted"),
-        "connection.renamed": _("Renamed"),
-        "connection.deleted": _("Deleted"),
-    }
+def _sent_to(data: Mapping[str, Any]) -> str:
+    return _("to %(who)s", who=data["recipient"]) if data.get("recipient") else ""
+
+
+MORE: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "connection.reauthorize_asked": lambda data: _("of %(who)s", who=data.get("recipient", "")),
+    "connection.renamed": lambda data: _("before: %(name)s", name=data.get("before", "")),
+    ownership.CHANGED: lambda data: _("before: %(name)s", name=data["before"] or _("the agency")),
+    "connection.owner_left": lambda data: _("as %(who)s was removed", who=data.get("owner", "")),
+    "connection.owner_returned": lambda data: _("to %(who)s", who=data.get("owner", "")),
+    **dict.fromkeys(("mail.sent", "mail.undelivered", "mail.held", "mail.retried"), _sent_to),
+}
+ACTS = {
+    "connection.created": _l("Connected"),
+    "connection.updated": _l("Connected again"),
+    "connection.used": _l("Used"),
+    "connection.refreshed": _l("Refreshed"),
+    "connection.refresh_failed": _l("Could not be refreshed"),
+    "connection.broken": _l("Broke"),
+    "connection.reauthorize_asked": _l("Asked to be reconnected"),
+    "connection.mended": _l("Works again"),
+    ownership.CHANGED: _l("Passed to another owner"),
+    "connection.owner_left": _l("Passed to the other members"),
+    "connection.owner_returned": _l("Passed back"),
+    "connection.revoked": _l("Revoked"),
+    "connection.discarded": _l("Its credential was deleted"),
+    "connection.renamed": _l("Renamed"),
+    "connection.deleted": _l("Deleted"),
+    "grant.discarded": _l("A token that came too late was deleted"),
+    "mail.sent": _l("E-mail about it was sent"),
+    "mail.undelivered": _l("E-mail about it was not delivered"),
+    "mail.held": _l("E-mail about it may not have been delivered"),
+    "mail.retried": _l("E-mail about it was sent again"),
+}
+LETTERS = {
+    letters.BROKEN: _l("E-mail that it broke was sent"),
+    letters.OWNER_CHANGED: _l("E-mail of its new owner was sent"),
+}

@@ -1,17 +1,16 @@
 """Connections as the panel lists and shows them: whose each is, how it stands, where it is used, when it ends."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, false, func, or_, select
-from sqlalchemy.orm import joinedload
 
 from app.catalog.schema import App
 from app.extensions import db
-from app.models import Agency, Connection, ConnectionRequest, Health, Slot, Workflow, Workspace
-from app.services import badges, connections, forecasts, mending_requests, paging, revocations, scopes
+from app.models import Agency, Connection, ConnectionRequest, Health, Workflow, Workspace
+from app.services import badges, connections, forecasts, mending_requests, paging, revocations, scopes, usage
 from app.services.badges import Badge
 from app.services.paging import Page
 from app.services.revocations import Words
@@ -61,13 +60,18 @@ class ConnectionView:
 
     @property
     def may_ask(self) -> bool:
-        """Whether its owner can be asked to: a client, of something that a workflow uses, and not asked yet."""
-        return self.connection.is_clients and bool(self.workflows) and not self.is_asked
+        """Whether its owner can be asked to."""
+        return mending_requests.may_ask(self.connection, self.workflows, self.asked)
 
     @property
     def needs_asking(self) -> bool:
         """Whether that is called for: it broke, or ends soon."""
         return self.may_ask and (self.connection.health is Health.ERROR or self.ends_at is not None)
+
+    @property
+    def lives_by_use(self) -> bool:
+        """Whether it ends only if nobody uses it until then."""
+        return forecasts.lives_by_use(self.connection)
 
     @property
     def permissions(self) -> list[Permission]:
@@ -87,8 +91,10 @@ class Options:
 def page(
     agency: Agency, filters: Filters, *, at: datetime, after: str | None = None, before: str | None = None
 ) -> Page[ConnectionView]:
-    """One page of the agency's connections, those made last first; the same few statements however many."""
-    found = paging.page(_wanted(agency, filters, at=at), Connection.id, after=after, before=before)
+    """One page of the agency's connections, those made last first, or that end first; the same few statements however many."""
+    ends = filters.status == ENDING
+    moment: Any = Connection.grant_ends_at if ends else Connection.id
+    found = paging.page(_wanted(agency, filters, at=at), moment, after=after, before=before, earliest_first=ends)
     return Page(_views(found.items, at=at), found.newer, found.older)
 
 
@@ -149,7 +155,7 @@ def _owned_by(owner: str) -> ColumnElement[bool]:
 def _views(rows: Sequence[Connection], *, at: datetime) -> list[ConnectionView]:
     homes = {each.workspace_id for each in rows if each.workspace_id}
     places = {each.id: each for each in db.session.scalars(select(Workspace).where(Workspace.id.in_(homes)))}
-    using = workflows_using([each.id for each in rows])
+    using = usage.workflows_using([each.id for each in rows])
     asked = mending_requests.standing([each.id for each in rows])
     return [
         _view(each, places.get(each.workspace_id or 0), using.get(each.id, ()), asked.get(each.id), at=at)
@@ -177,18 +183,3 @@ def _view(
         asked,
         badges.of_request(asked, at=at) if asked else None,
     )
-
-
-def workflows_using(connection_ids: Sequence[int]) -> dict[int, list[Workflow]]:
-    """The workflows in work that use each of these, by its id, each once and by name; one query."""
-    rows = db.session.execute(
-        select(Slot.connection_id, Workflow)
-        .join(Workflow, Workflow.id == Slot.workflow_id)
-        .where(Slot.connection_id.in_(connection_ids), Workflow.archived_at.is_(None))
-        .order_by(Workflow.name, Workflow.id)
-        .options(joinedload(Workflow.workspace))
-    )
-    found: dict[int, dict[int, Workflow]] = defaultdict(dict)
-    for connection_id, workflow in rows:
-        found[connection_id or 0][workflow.id] = workflow
-    return {key: list(each.values()) for key, each in found.items()}

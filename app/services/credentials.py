@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from app import clock, runtime
 from app.database import transaction
-from app.errors import RateLimited
+from app.errors import DomainError, RateLimited
 from app.i18n import _, ngettext
 from app.models import Connection, Workflow
 from app.oauth.faults import Fault, OAuthError
-from app.oauth.identify import Identity
 from app.prepared import Row
 from app.services import audit, counters, freshness, proving, refresh_rows, scopes, secrets
 from app.services.audit import Actor, Subject
@@ -21,6 +21,10 @@ from app.vault import Masked
 USED_AT_MOST = timedelta(minutes=1)  # so often is the time of the last use written
 LATELY, PRESSES = timedelta(minutes=15), 5  # so often may people have one refreshed or tested
 ROUNDS = 3  # of waiting for somebody else and looking again
+
+
+class Untested(DomainError):
+    """Nothing was found out: the app can't be asked whose a credential is, and there was nothing to refresh."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +66,28 @@ def refused(connection: Connection, version: int, *, by: Actor, workflow: Workfl
 def refresh_now(connection: Connection, *, by: Actor) -> str:
     """Fetch a fresh token on its owner's word and ask the app whose it is; says the result in a sentence, or raises DomainError.
 
-    RateLimited after five times, tests among them, in a quarter of an hour: each asks the provider, which counts them.
+    Untested where there was neither to do. RateLimited after five times, tests among them, in a quarter of an hour: each asks the provider, which counts them.
     """
     standing = _asked_for(connection)
     app = scopes.app_of(standing).name
     if not standing.refreshable:
-        tested = _("%(app)s gives access that needs no refreshing.", app=app)
-        return _told(standing, proving.prove(standing.id), tested=tested)
+        text = _("%(app)s gives access that needs no refreshing, and can't be asked without using it.", app=app)
+        return _proved(standing) or _untested(text)
     freshness.renew(standing, by=by)
-    return _told(standing, proving.prove(standing.id), tested=_("The access to %(app)s was refreshed.", app=app))
+    return _proved(standing) or _("The access to %(app)s was refreshed.", app=app)
 
 
 def test(connection: Connection, *, by: Actor) -> str:
     """Ask the app whose credential it is, with the one that is there; refreshed only where that is due anyhow.
 
-    Says the result in a sentence, or raises DomainError; as often as `refresh_now`.
+    Says the result in a sentence, or raises DomainError, Untested where there was nothing to do; as often as `refresh_now`.
     """
     standing, at = _asked_for(connection), clock.now()
+    app = scopes.app_of(standing).name
     if standing.refreshable and freshness.is_due(standing, at=at) and not freshness.is_put_off(standing, at=at):
         freshness.renew(standing, by=by)
-    tested = _("%(app)s can't be asked without using it.", app=scopes.app_of(standing).name)
-    return _told(standing, proving.prove(standing.id), tested=tested)
+        return _proved(standing) or _("The access to %(app)s was refreshed.", app=app)
+    return _proved(standing) or _untested(_("%(app)s can't be asked without using it.", app=app))
 
 
 def _asked_for(connection: Connection) -> Row:
@@ -108,11 +113,17 @@ def _asked_for(connection: Connection) -> Row:
     return standing
 
 
-def _told(standing: Row, identity: Identity | None, *, tested: str) -> str:
-    app = scopes.app_of(standing).name
+def _proved(standing: Row) -> str:
+    """What the app says of it; nothing where it can't be asked."""
+    identity = proving.prove(standing.id)
     if identity is None:
-        return tested
+        return ""
+    app = scopes.app_of(standing).name
     return _("Connected and working: %(app)s says it is %(account)s.", app=app, account=identity.label)
+
+
+def _untested(text: str) -> NoReturn:
+    raise Untested(text)
 
 
 @dataclass(frozen=True)

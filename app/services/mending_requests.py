@@ -71,6 +71,15 @@ def queue(
     return asked
 
 
+def may_ask(connection: Connection, workflows: Iterable[Workflow], asked: ConnectionRequest | None) -> bool:
+    """Whether an owner can be asked to approve it anew: a client, of something that is used in work, and not asked yet.
+
+    `workflows` are those that use it, `asked` what stands of such requests.
+    """
+    is_used = any(not each.archived_at and not each.workspace.archived_at for each in workflows)
+    return connection.is_clients and is_used and not (asked is not None and asked.status.live)
+
+
 def _check_is_clients(connection: Connection) -> None:
     if not connection.is_clients:
         raise Refused(_("The agency owns this connection: reconnect it yourself."))

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """Some rows of a list, newest first; `newer` and `older` are the `before` and `after` of the pages beside it."""
+    """Some rows of a list in its order, most often newest first; `newer` and `older` are the `before` and `after` of the pages beside it."""
 
     items: list[T]
     newer: str | None = None
@@ -29,8 +29,9 @@ def page(
     after: str | None = None,
     before: str | None = None,
     size: int | None = None,
+    earliest_first: bool = False,
 ) -> Page[T]:
-    """One page of a statement, newest by `moment` first; `after` and `before` are public ids of rows that it finds.
+    """One page of a statement, newest by `moment` first or earliest; `after` and `before` are public ids of rows that it finds.
 
     All others count for none, as an id that nobody has: where a list goes on tells nothing of what is not in it.
     """
@@ -38,9 +39,10 @@ def page(
     size = size or PAGE
     cursor = _row(statement, moment, after or before)
     backwards = cursor is not None and not after
+    ascends = backwards != earliest_first
     if cursor is not None:
-        statement = statement.where(_beyond(model, moment, cursor, newer=backwards))
-    order = (moment.asc(), model.id.asc()) if backwards else (moment.desc(), model.id.desc())
+        statement = statement.where(_beyond(model, moment, cursor, newer=ascends))
+    order = (moment.asc(), model.id.asc()) if ascends else (moment.desc(), model.id.desc())
     rows: list[Any] = list(db.session.scalars(statement.order_by(*order).limit(size + 1)))
     more, rows = len(rows) > size, rows[:size]
     if backwards:

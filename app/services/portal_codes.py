@@ -114,11 +114,11 @@ def _spend(address: str, known: str | None, at: datetime) -> bool:
     visitor, account = limits.visitor(), limits.digest(address)
     limits.spend(f"portal code from {visitor}", at=at, window=SOON, limit=PER_VISITOR)
     limits.spend(f"portal code for {account} from {visitor}", at=at, window=SOON, limit=PER_BOTH)
-    limits.spend(f"portal codes for {account} from {visitor}", at=at, window=DAY, limit=PER_BOTH_DAY)
-    own = f"portal codes for {account} by {limits.digest(known or '')}"
+    limits.spend(f"portal codes a day for {account} from {visitor}", at=at, window=DAY, limit=PER_BOTH_DAY)
+    own = f"portal codes a day for {account} by {limits.digest(known or '')}"
     if known is not None and counters.hit_lately(own, at=at, window=DAY, limit=PER_KNOWN_DAY):
         return True
-    return counters.hit_lately(f"portal codes for {account}", at=at, window=DAY, limit=PER_ADDRESS_DAY)
+    return counters.hit_lately(f"portal codes a day for {account}", at=at, window=DAY, limit=PER_ADDRESS_DAY)
 
 
 def waiting(browser_hash: bytes, *, at: datetime) -> PortalCode | None:

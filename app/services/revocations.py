@@ -169,14 +169,22 @@ def words(connection: Connection) -> Words | None:
         return Words(_("Revoked at %(app)s", app=app.name))
     if connection.revocation is Revocation.PENDING:
         return Words(_("We stopped using it; %(app)s has yet to confirm that it is revoked there", app=app.name))
-    begins = _("We stopped using it and deleted it here;")
     if connection.revocation is Revocation.KEPT_FOR_SIBLING:
-        kept = _("%(app)s was not asked to revoke it: that would end another connection of the account", app=app.name)
-        return Words(f"{begins} {kept}")
+        kept = _(
+            "We stopped using it and deleted it here; %(app)s was not asked to revoke it: that would end another connection of the account",
+            app=app.name,
+        )
+        return Words(kept)
     if connection.oauth_client is None:
-        ends = _("remove the key in your %(app)s settings", app=app.name)
+        said = _("We stopped using it and deleted it here; remove the key in your %(app)s settings", app=app.name)
     elif connection.revocation is Revocation.UNSUPPORTED:
-        ends = _("%(app)s offers no revocation: remove it in your %(app)s settings", app=app.name)
+        said = _(
+            "We stopped using it and deleted it here; %(app)s offers no revocation: remove it in your %(app)s settings",
+            app=app.name,
+        )
     else:
-        ends = _("%(app)s did not confirm that it is revoked: remove it in your %(app)s settings", app=app.name)
-    return Words(f"{begins} {ends}", app.revoke_help)
+        said = _(
+            "We stopped using it and deleted it here; %(app)s did not confirm that it is revoked: remove it in your %(app)s settings",
+            app=app.name,
+        )
+    return Words(said, app.revoke_help)

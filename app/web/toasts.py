@@ -19,7 +19,7 @@ ROOM = 3500  # browsers drop a cookie above 4096 bytes
 
 @dataclass(frozen=True)
 class Toast:
-    """A message; `kind` is done, error or queued."""
+    """A message; `kind` is done, error, queued or note, which is neither good nor bad."""
 
     title: str
     text: str = ""

@@ -17,6 +17,7 @@ from app.services import (
     letters,
     oauth_clients,
     pauses,
+    proving,
     refresh_plans,
     refresh_rows,
     refreshing,
@@ -427,6 +428,21 @@ def test_test_only_asks(grown, endpoint):
 
     assert (connection.health, connection.secret.version) == (Health.ACTIVE, 1)
     assert not endpoint.asked
+
+
+@pytest.mark.parametrize(("act", "refreshable"), [("test", True), ("test", False), ("refresh_now", False)])
+def test_where_there_was_nothing_to_do_that_is_said(grown, monkeypatch, act, refreshable):
+    monkeypatch.setattr(proving, "_asked", lambda _standing: None)
+
+    with pytest.raises(credentials.Untested, match="can't be asked without using it"):
+        getattr(credentials, act)(grown("ann", refreshable=refreshable), by=BY)
+
+
+def test_a_refresh_is_something_that_was_done(grown, endpoint, monkeypatch):
+    monkeypatch.setattr(proving, "_asked", lambda _standing: None)
+
+    assert credentials.refresh_now(grown("ann"), by=BY) == "The access to Quayside was refreshed."
+    assert credentials.test(grown("ben", **expired()), by=BY) == "The access to Quayside was refreshed."
 
 
 def test_test_refreshes_what_is_due_anyhow(grown, endpoint):

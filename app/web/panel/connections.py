@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from app import clock
 from app.errors import DomainError
 from app.i18n import _
-from app.models import Connection
+from app.models import Connection, Revocation
 from app.services import (
     audit,
     confirmations,
@@ -16,6 +16,7 @@ from app.services import (
     credentials,
     revocations,
     scopes,
+    usage,
 )
 from app.services.connection_views import Filters
 from app.services.freshness import UnderWay
@@ -79,7 +80,9 @@ def refresh_connection(connection_id: str) -> ResponseReturnValue:
     try:
         toast(name, act(connection, by=audit.actor_of(g.staff)))
     except UnderWay as other:
-        toast(name, str(other), kind="queued")
+        toast(name, str(other), kind="note")
+    except credentials.Untested as nothing:
+        toast(_("Not tested: %(name)s", name=name), str(nothing), kind="note")
     except DomainError as error:
         toast(name, str(error), kind="error")
     return go(url_of(connection_id))
@@ -89,9 +92,7 @@ def refresh_connection(connection_id: str) -> ResponseReturnValue:
 def confirm_revocation(connection_id: str) -> ResponseReturnValue:
     connection = _to_change(connection_id)
     workflows = [each.name for each in revocations.affected(connection)]
-    return fragment(
-        "panel/connections/_revoke.html", connection=connection, app=scopes.app_of(connection), workflows=workflows
-    )
+    return fragment("panel/connections/_revoke.html", workflows=workflows, **_ending(connection))
 
 
 @bp.post(f"{CONNECTION}/revoke")
@@ -158,7 +159,7 @@ def _may_change(connection: Connection) -> bool:
 
 
 def _used_by(connection: Connection) -> list[str]:
-    return [each.name for each in connection_views.workflows_using([connection.id]).get(connection.id, ())]
+    return [each.name for each in usage.workflows_using([connection.id]).get(connection.id, ())]
 
 
 def _rename_dialog(connection: Connection, form: NameForm, *, status: int = 200) -> ResponseReturnValue:
@@ -166,4 +167,10 @@ def _rename_dialog(connection: Connection, form: NameForm, *, status: int = 200)
 
 
 def _delete_dialog(connection: Connection, loses: str) -> ResponseReturnValue:
-    return fragment("panel/connections/_delete.html", connection=connection, app=scopes.app_of(connection), loses=loses)
+    return fragment("panel/connections/_delete.html", loses=loses, **_ending(connection))
+
+
+def _ending(connection: Connection) -> dict[str, Any]:
+    """What a dialog says that ends a connection: of which app, and whether the app is asked to."""
+    asks_provider = revocations.standing_of(connection) is Revocation.PENDING
+    return {"connection": connection, "app": scopes.app_of(connection), "asks_provider": asks_provider}

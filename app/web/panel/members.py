@@ -40,11 +40,12 @@ def confirm_member_removal(workspace_id: str, member_id: str) -> ResponseReturnV
 @bp.post("/workspaces/<workspace_id>/members/<member_id>/remove")
 def remove_member(workspace_id: str, member_id: str) -> ResponseReturnValue:
     workspace = workspaces.get(g.agency, workspace_id)
+    name = members.get(workspace, member_id).name
     passed = members.remove(workspace, member_id, by=g.staff)
     said = ngettext(
         "%(num)s connection passed to the other members.", "%(num)s connections passed to the other members.", passed
     )
-    toast(_("Removed the member"), said if passed else "")
+    toast(_("Removed %(name)s", name=name), said if passed else "")
     return _changed(workspace)
 
 

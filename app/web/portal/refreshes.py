@@ -18,8 +18,8 @@ def refresh_connection(connection_id: str) -> ResponseReturnValue:
     name = held.connection.name
     try:
         toast(_("%(name)s is refreshed", name=name), credentials.refresh_now(held.connection, by=visiting()))
-    except UnderWay as other:
-        toast(name, str(other), kind="queued")
+    except (UnderWay, credentials.Untested) as nothing:
+        toast(name, str(nothing), kind="note")
     except (Conflict, ProviderFailed, RateLimited, Refused) as error:
         toast(_("%(name)s was not refreshed", name=name), str(error), kind="error")
     return back()

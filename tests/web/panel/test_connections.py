@@ -9,7 +9,7 @@ from app import clock as app_clock
 from app.database import transaction
 from app.errors import ProviderFailed
 from app.extensions import db
-from app.models import AuditEvent, ConnectionRequest, Health, Kind, Revocation
+from app.models import AuditEvent, ConnectionRequest, Health, Kind, Revocation, Secret
 from app.oauth.faults import Fault
 from app.services import audit, connections, credentials, freshness, sending, slots
 from app.services.audit import Actor
@@ -290,6 +290,32 @@ def test_delete_is_refused_with_the_workflows_unless_confirmed(maya, workflow, h
     assert held.deleted_at is not None
 
 
+def test_revoke_says_whether_the_app_is_asked_and_who_can_connect_again(maya, workspace, held, clock):
+    def said(connection):
+        return words(page(maya.get(at(connection, "/revoke"), htmx=True)))
+
+    assert "Slack can't be asked to end the access: its owner has to do that there." in said(held)
+    asked = factories.make_connection(
+        workspace, endpoints={"revoke": "https://slack.example/revoke"}, owner_email=PRIYA
+    )
+    secret = Secret(
+        agency_id=asked.agency_id,
+        workspace_id=asked.workspace_id,
+        purpose="x",
+        owner="x",
+        blob=b"x",
+        sealed_at=clock.now,
+    )
+    with transaction() as session:
+        session.add(secret)
+    change(asked, secret_id=secret.id)
+    assert "and Slack is asked to end the access." in said(asked)
+    assert f"Only {PRIYA} can connect it again." in said(asked)
+    change(asked, owner_left_at=clock.now)
+    assert f"Only {PRIYA}" not in said(asked)
+    assert "only a member of the workspace can connect it again" in said(asked)
+
+
 def test_delete_of_what_nothing_uses_asks_once_and_needs_no_more(maya, workspace):
     held = factories.make_connection(workspace)
     assert not page(maya.get(at(held, "/delete"), htmx=True)).select("input[name=confirmed]")
@@ -476,6 +502,60 @@ def test_home_warns_of_what_ends_soon_and_offers_to_ask(maya, held, clock):
     assert f"Asked of {PRIYA} to reconnect it" in maya.get("/panel/").text
 
 
+def test_nobody_is_offered_to_be_asked_for_what_nothing_uses(maya, workspace, workflow, held, clock):
+    unused = factories.make_connection(workspace, owner_email=PRIYA, grant_ends_at=clock.now + timedelta(days=2))
+    broken = factories.make_connection(workspace, name="Torn", owner_email=PRIYA, health=Health.ERROR)
+    for each in (unused, broken):
+        assert "No workflow uses this connection" in toasts(maya.post(at(each, "/ask"), htmx=True))
+        assert not page(maya.get(at(each))).select("#mend")
+    change(workflow, archived_at=clock.now)
+    change(held, grant_ends_at=clock.now + timedelta(days=2))
+    assert not page(maya.get("/panel/")).select("section[aria-labelledby=ending] button")
+    assert not page(maya.get("/panel/")).select("section[aria-labelledby=broken] button")
+
+
+def test_what_ends_first_stands_first_and_an_archived_workspace_warns_of_nothing(maya, agency, workspace, clock):
+    for days in (9, 3, 6):
+        factories.make_connection(
+            workspace, name=f"In {days}", owner_email=PRIYA, grant_ends_at=clock.now + timedelta(days=days)
+        )
+    put_away = factories.make_workspace(agency, "Put away")
+    factories.make_connection(put_away, name="In 1", grant_ends_at=clock.now + timedelta(days=1))
+    change(put_away, archived_at=clock.now)
+
+    home = page(maya.get("/panel/")).select("section[aria-labelledby=ending] .gh-row")
+    ends = [one(each, "time")["datetime"] for each in home]
+    assert len(ends) == 3
+    assert ends == sorted(ends)
+    assert names(maya.get("/panel/connections?status=ending")) == ["In 3", "In 6", "In 9"]
+
+
+def test_those_that_end_first_are_paged_both_ways(maya, workspace, clock, monkeypatch):
+    monkeypatch.setattr("app.services.paging.PAGE", 2)
+    for days in (9, 3, 6, 6, 5):
+        name = f"In {days} {clock.now}" if days == 6 else f"In {days}"
+        clock.forward(seconds=1)
+        factories.make_connection(workspace, name=name, grant_ends_at=clock.now + timedelta(days=days))
+
+    def days(answer):
+        return [int(each.split()[1]) for each in names(answer)]
+
+    first = maya.get("/panel/connections?status=ending")
+    second = maya.get(one(page(first), "a[rel=next]")["href"])
+    third = maya.get(one(page(second), "a[rel=next]")["href"])
+    assert [days(each) for each in (first, second, third)] == [[3, 5], [6, 6], [9]]
+    assert days(maya.get(one(page(third), "a[rel=prev]")["href"])) == [6, 6]
+
+
+def test_an_end_that_use_puts_off_is_said_to_be(maya, workspace, clock):
+    idle = factories.make_connection(
+        workspace, "jira", refreshable=True, token_at=clock.now, grant_ends_at=clock.now + timedelta(days=90)
+    )
+    assert "unless it is used or refreshed before" in maya.get(at(idle)).text
+    change(idle, grant_ends_at=clock.now + timedelta(days=80))
+    assert "unless it is approved anew" in maya.get(at(idle)).text
+
+
 def test_what_broke_is_no_longer_said_to_end(maya, broken, clock):
     change(broken, grant_ends_at=clock.now)
 
@@ -531,6 +611,19 @@ def test_what_somebody_else_is_at_is_said_as_no_failure(maya, held, workspace, m
     shown = one(page(maya.get(at(shown_at))), ".gh-toasts > .toast")
     assert "It is being refreshed just now." in words(shown)
     assert "Not done" not in words(shown)
+
+
+def test_what_was_not_tested_is_said_to_be_neither_done_nor_failed(maya, held, monkeypatch):
+    def finds_nothing(_connection, *, by):
+        raise credentials.Untested("Slack can't be asked without using it.")
+
+    monkeypatch.setattr(credentials, "test", finds_nothing)
+    maya.post(at(held, "/refresh"), htmx=True)
+
+    shown = one(page(maya.get(at(held))), ".gh-toasts > .toast")
+    assert shown["data-kind"] == "note"
+    assert "Not tested: Front desk Slack can't be asked without using it." in words(shown)
+    assert not shown.select(".gh-is-connected, .gh-is-error")
 
 
 def test_what_does_not_work_is_said(maya, held, monkeypatch):
