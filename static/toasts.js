@@ -9,13 +9,18 @@
     if (!region || !template) return;
     const toast = template.content.firstElementChild.cloneNode(true);
     const [strong, paragraph, link] = [toast.querySelector("strong"), toast.querySelector("p"), toast.querySelector("p a")];
-    strong.textContent = title;
+    strong.append(...breakable(title));
     if (url) Object.assign(link, { href: url, textContent: label });
     else link.remove();
-    paragraph.prepend(text);
+    paragraph.prepend(...breakable(text));
     if (!text && !url) paragraph.remove();
     region.append(toast);
     expire(toast);
+  }
+
+  // An address goes on in the next line after its @, not within a word
+  function breakable(text) {
+    return text.split("@").flatMap((part, number) => (number ? ["@", document.createElement("wbr"), part] : [part]));
   }
 
   function expire(toast) {

@@ -1,8 +1,9 @@
 """Bundles: all that one recipient is asked for in one workspace, and the one link that leads there."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, exists, func, or_, select, update
+from sqlalchemy import and_, bindparam, exists, func, or_, select, update
 
 from app import clock
 from app.database import transaction
@@ -143,6 +144,15 @@ def resend_available_at(workspace_id: int, recipients: list[str]) -> dict[str, d
         )
     )
     return {email: after_wait(mailed_at) for email, mailed_at in rows}
+
+
+def all_resend_available_at(whom: Collection[tuple[int, str]]) -> dict[tuple[int, str], datetime]:
+    """When each of these may be mailed again, by workspace and address; one query."""
+    if not whom:
+        return {}
+    named = or_(*(and_(Recipient.workspace_id == place, Recipient.email == email) for place, email in set(whom)))
+    rows = db.session.execute(select(Recipient.workspace_id, Recipient.email, Recipient.mailed_at).where(named))
+    return {(place, email): after_wait(mailed_at) for place, email, mailed_at in rows}
 
 
 def close_if_settled(bundle: Bundle | None, *, at: datetime) -> bool:

@@ -1,7 +1,7 @@
 """Connections as the panel lists and shows them: whose each is, how it stands, where it is used, when it ends."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,17 @@ from sqlalchemy import ColumnElement, Select, false, func, or_, select
 from app.catalog.schema import App
 from app.extensions import db
 from app.models import Agency, Connection, ConnectionRequest, Health, Workflow, Workspace
-from app.services import badges, connections, forecasts, mending_requests, paging, revocations, scopes, usage
+from app.services import (
+    badges,
+    connections,
+    forecasts,
+    fulfilment,
+    mending_requests,
+    paging,
+    revocations,
+    scopes,
+    usage,
+)
 from app.services.badges import Badge
 from app.services.paging import Page
 from app.services.revocations import Words
@@ -40,7 +50,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class ConnectionView:
-    """One connection with what is around it."""
+    """One connection with what is around it; `expected` is the account that was asked for, where its owner kept another."""
 
     connection: Connection
     app: App
@@ -52,6 +62,7 @@ class ConnectionView:
     ends_at: datetime | None
     asked: ConnectionRequest | None
     asked_badge: Badge | None
+    expected: str = ""
 
     @property
     def is_asked(self) -> bool:
@@ -82,10 +93,11 @@ class ConnectionView:
 
 @dataclass(frozen=True)
 class Options:
-    """What there is to choose from in the filters."""
+    """What there is to choose from in the filters; not `are_all`: there are more workspaces, which are searched for by name."""
 
     workspaces: Sequence[Workspace]
     apps: Sequence[App]
+    are_all: bool = True
 
 
 def page(
@@ -109,12 +121,13 @@ def options(agency: Agency) -> Options:
         select(Workspace)
         .where(Workspace.agency_id == agency.id, Workspace.archived_at.is_(None))
         .order_by(func.lower(Workspace.name), Workspace.id)
-        .limit(MOST_OFFERED)
+        .limit(MOST_OFFERED + 1)
     ).all()
     keys = db.session.execute(
         select(Connection.app_key).where(Connection.agency_id == agency.id, Connection.deleted_at.is_(None)).distinct()
     )
-    return Options(workspaces, sorted(map(scopes.app_of, keys), key=lambda app: app.name.casefold()))
+    apps = sorted(map(scopes.app_of, keys), key=lambda app: app.name.casefold())
+    return Options(workspaces[:MOST_OFFERED], apps, are_all=len(workspaces) <= MOST_OFFERED)
 
 
 def _wanted(agency: Agency, filters: Filters, *, at: datetime) -> Select[Connection]:
@@ -129,7 +142,11 @@ def _wanted(agency: Agency, filters: Filters, *, at: datetime) -> Select[Connect
         found = found.where(_owned_by(filters.owner))
     if filters.search:
         places = (Connection.name, Connection.account, Connection.owner_email)
-        found = found.where(or_(*(place.icontains(filters.search, autoescape=True) for place in places)))
+        named = select(Workspace.id).where(
+            Workspace.agency_id == agency.id, Workspace.name.icontains(filters.search, autoescape=True)
+        )
+        fits = [place.icontains(filters.search, autoescape=True) for place in places]
+        found = found.where(or_(*fits, Connection.workspace_id.in_(named)))
     return found
 
 
@@ -157,8 +174,12 @@ def _views(rows: Sequence[Connection], *, at: datetime) -> list[ConnectionView]:
     places = {each.id: each for each in db.session.scalars(select(Workspace).where(Workspace.id.in_(homes)))}
     using = usage.workflows_using([each.id for each in rows])
     asked = mending_requests.standing([each.id for each in rows])
+    others = fulfilment.kept_others([each.id for each in rows])
     return [
-        _view(each, places.get(each.workspace_id or 0), using.get(each.id, ()), asked.get(each.id), at=at)
+        replace(
+            _view(each, places.get(each.workspace_id or 0), using.get(each.id, ()), asked.get(each.id), at=at),
+            expected=others.get(each.id, ""),
+        )
         for each in rows
     ]
 

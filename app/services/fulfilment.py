@@ -1,6 +1,6 @@
 """Fulfilment: what a client connected settles what was asked, and a revocation takes that back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import Boolean, ColumnElement, bindparam, or_, select, update
@@ -100,3 +100,14 @@ def revoke_for(connection: Connection, *, by: Staff | Actor, at: datetime) -> No
         for asked in session.scalars(behind).all():
             if connection_requests.moved(asked, to=Status.REVOKED):
                 audit.record("request.revoked", asked, by=by, at=at, app=asked.app_key)
+
+
+def kept_others(connection_ids: Collection[int]) -> dict[int, str]:
+    """The account that was expected of each of these whose owner kept another, by the connection's id; one query."""
+    found = select(ConnectionRequest.connection_id, ConnectionRequest.expected_account).where(
+        ConnectionRequest.connection_id.in_(connection_ids),
+        ConnectionRequest.status == Status.FULFILLED,
+        ConnectionRequest.other_account.is_(True),
+    )
+    rows = db.session.execute(found.order_by(ConnectionRequest.id))
+    return {connection_id: expected for connection_id, expected in rows if connection_id}

@@ -1,5 +1,6 @@
 """Requests that go no further by themselves: declined, expired, or of an app that is not set up."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from app import clock
 from app.catalog.schema import App
 from app.i18n import _
 from app.models import Agency, Bundle, ConnectionRequest, Notice, Status, Workflow, Workspace
-from app.services import badges, deliveries, paging, scopes, sending
+from app.services import badges, bundles, deliveries, paging, scopes, sending
 from app.services.badges import Badge
 from app.services.paging import Page
 
@@ -20,13 +21,14 @@ _IN_WORK = and_(Workflow.archived_at.is_(None), Workspace.archived_at.is_(None))
 
 @dataclass(frozen=True)
 class Stuck:
-    """A request that goes no further by itself; `since` is when it came to that."""
+    """A request that goes no further by itself; `since` is when it came to that, `available_at` when it may be sent again."""
 
     asked: ConnectionRequest
     app: App
     badge: Badge
     since: datetime
     resends_left: int
+    available_at: datetime | None
 
 
 def _stuck(agency: Agency, *, at: datetime, most: int | None = None) -> Select[ConnectionRequest]:
@@ -68,13 +70,15 @@ def page(agency: Agency, *, size: int | None = None, **where: Any) -> Page[Stuck
     most = None if any(where.values()) else (size or paging.PAGE) + 1  # the first page needs no more of each kind
     every = _stuck(agency, at=at, most=most)
     found = paging.page(every, ConnectionRequest.sent_at, size=size, **where)
-    return Page([_shown(each, at=at) for each in found.items], found.newer, found.older)
+    waits = bundles.all_resend_available_at([(each.workspace_id, each.recipient) for each in found.items])
+    return Page([_shown(each, waits, at=at) for each in found.items], found.newer, found.older)
 
 
-def _shown(asked: ConnectionRequest, *, at: datetime) -> Stuck:
+def _shown(asked: ConnectionRequest, waits: Mapping[tuple[int, str], datetime], *, at: datetime) -> Stuck:
     declined = asked.declined_at if asked.status is Status.DECLINED else None
     expired = asked.bundle.expires_at if asked.bundle and asked.is_expired(at) else None
     unfit = asked.status is Status.PENDING and expired is None
     badge = Badge("error", _("Not set up")) if unfit else badges.of_request(asked, at=at)
     since = declined or expired or asked.sent_at or asked.created_at
-    return Stuck(asked, scopes.app_of(asked), badge, since, max(0, sending.MOST_RESENDS - asked.resends))
+    left, available = max(0, sending.MOST_RESENDS - asked.resends), waits.get((asked.workspace_id, asked.recipient))
+    return Stuck(asked, scopes.app_of(asked), badge, since, left, available)

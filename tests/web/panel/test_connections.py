@@ -245,6 +245,37 @@ def test_what_was_revoked_says_what_came_of_it(maya, held):
     assert not page(answer).select("#revoke")
 
 
+def test_an_account_that_was_kept_though_another_was_expected_is_flagged_everywhere(
+    maya, workspace, workflow, owner, url
+):
+    [slack, _hubspot] = factories.make_sent(workflow, owner)
+    held = factories.make_connection(workspace, scopes=FULL, owner_email=PRIYA)
+    settle(slack, held)
+    flag = "Another account than harbordental.example, kept by the client."
+    assert "kept by the client" not in maya.get(at(held)).text
+    change(slack, expected_account="harbordental.example", other_account=True)
+
+    assert flag in words(row(maya.get(url), slack))
+    assert flag in words(page(maya.get(at(held))))
+    assert flag in words(one(page(maya.get("/panel/connections")), "tbody tr"))
+
+
+def test_the_acts_begin_with_what_helps_and_end_with_what_destroys(maya, held):
+    found = [words(each) for each in page(maya.get(at(held))).select(".gh-head .gh-actions button")]
+
+    assert found == ["Ask the client now", "Test", "Rename", "Revoke", "Delete"]
+
+
+def test_workspaces_beyond_those_that_are_offered_are_searched_for(maya, agency, workspace, held, monkeypatch):
+    assert "has only the first" not in maya.get("/panel/connections").text
+    monkeypatch.setattr("app.services.connection_views.MOST_OFFERED", 1)
+    far = factories.make_workspace(agency, "Zenith Mills")
+    factories.make_connection(far, name="Far off")
+
+    assert "The list of workspaces has only the first 1." in maya.get("/panel/connections").text
+    assert names(maya.get("/panel/connections?q=zenith")) == ["Far off"]
+
+
 # ── Acts ─────────────────────────────────────────────────────────────────────
 
 
@@ -506,7 +537,8 @@ def test_nobody_is_offered_to_be_asked_for_what_nothing_uses(maya, workspace, wo
     unused = factories.make_connection(workspace, owner_email=PRIYA, grant_ends_at=clock.now + timedelta(days=2))
     broken = factories.make_connection(workspace, name="Torn", owner_email=PRIYA, health=Health.ERROR)
     for each in (unused, broken):
-        assert "No workflow uses this connection" in toasts(maya.post(at(each, "/ask"), htmx=True))
+        maya.post(at(each, "/ask"), htmx=True)
+        assert asked_to_mend(each) == []
         assert not page(maya.get(at(each))).select("#mend")
     change(workflow, archived_at=clock.now)
     change(held, grant_ends_at=clock.now + timedelta(days=2))

@@ -1,10 +1,12 @@
+from datetime import timedelta
+
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app import clock as app_clock
 from app.database import transaction
 from app.extensions import db
-from app.models import Health, OutboxItem, OutboxState
+from app.models import Health, OutboxItem, OutboxState, Recipient
 from app.oauth.faults import Fault
 from app.services import attention, connection_requests, letters, members, nodes, slots, workflows, workspaces
 from tests import factories
@@ -98,12 +100,33 @@ def test_an_expired_link_can_be_resent_from_here(maya, app, workflow, owner, clo
     assert rows(answer, "stuck")[0].startswith(f"Link expired HubSpot, link expired for {PRIYA}")
     assert "Never opened." in rows(answer, "stuck")[0]
     form = one(page(answer), f'form[action="/panel/requests/{asked.public_id}/resend"]')
-    assert words(form) == "Resend email (3 left), Slack"
+    assert words(form) == "Resend email (3 left) Slack"
 
     resent = maya.post(form["action"])
     assert resent.status_code == 303
     assert resent.headers["Location"].endswith(workflow.public_id)
     assert title(maya.get("/panel/")) == "Nothing needs attention"
+
+
+def test_a_mail_that_just_left_is_not_offered_again_before_its_time(maya, app, workspace, workflow, owner, clock):
+    asked = factories.make_sent(workflow, owner)[0]
+    clock.forward(days=7, seconds=1)
+    theirs = select(Recipient).where(Recipient.email == asked.recipient)
+    change(db.session.scalars(theirs).one(), mailed_at=clock.now - timedelta(minutes=1))
+    found = one(page(StaffBrowser(app, owner).get("/panel/")), f"#resend-{asked.public_id}")
+
+    assert found["aria-disabled"] == "true"
+    assert words(found) == "Resend email (available in 4:00) Slack"
+
+
+def test_who_is_asked_in_the_portal_is_not_said_never_to_have_opened_it(maya, app, workspace, workflow, owner, clock):
+    factories.make_member(workspace, PRIYA, "Priya Nair")
+    factories.make_sent(workflow, owner)
+    clock.forward(hours=5)
+    [found, *_more] = rows(StaffBrowser(app, owner).get("/panel/"), "stuck")
+
+    assert "link expired for" in found
+    assert "Never opened." not in found
 
 
 def test_an_app_that_is_not_set_up_is_told(maya, workflow, owner):
