@@ -7,7 +7,7 @@ from datetime import datetime
 from app import runtime
 from app.catalog.schema import App
 from app.i18n import _
-from app.models import Channel, Kind, Notice, Status
+from app.models import Channel, Health, Kind, Notice, Status
 from app.services import outgoing, scopes
 from app.services.branding import Look
 from app.services.intake import Card
@@ -31,6 +31,7 @@ class Asked:
     workflow: str = WORKFLOW
     number: int = 0
     notice: Notice | None = None
+    health: Health | None = None
     declined_reason: str = ""
     expected_account: str | None = None
     granted_scopes: tuple[str, ...] | None = None
@@ -103,6 +104,7 @@ def _card(app: App, needed: tuple[str, ...]) -> Card:
         note=_note(app),
         status=Status.FULFILLED if is_connected else Status.PENDING,
         account=WORKSPACE if is_connected else None,
+        health=Health.ACTIVE if is_connected else None,
     )
     return Card(asked, app, scopes.permissions(app, needed, granted=None))
 
