@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 worker_class = "gthread"
 threads = 32
-graceful_timeout = 30
+graceful_timeout = (
+    40  # requests and mail take thirty seconds at most; a refresh, whose token is lost with it, a little longer
+)
 control_socket_disable = True  # nobody uses it, and it wants a folder outside the installation
 
 os.environ["GATEHOUSE_GUNICORN_HOOKS"] = "1"  # wsgi.py wants to know that they run
@@ -72,6 +74,6 @@ def _heed_an_early_end() -> None:
 
 
 def worker_exit(_server: "Arbiter", _process: "Process") -> None:
-    """Let the mail that is being handed over be finished."""
+    """Let the mail that is being handed over be finished, and refreshes stored."""
     for worker in _embedded:
         worker.stop()

@@ -16,7 +16,7 @@ from waitress.server import BaseWSGIServer
 
 from app import runtime
 from app.extensions import db
-from app.services import setup
+from app.services import refreshing, setup
 
 THREADS = 32
 GRACE = 25.0  # seconds for requests in flight; the worker's run beside them
@@ -75,11 +75,16 @@ def run(
     for listener in [each for each in sockets.values() if isinstance(each, BaseWSGIServer)]:
         listener.del_channel()
         listener.socket.close()
-    deadline = time.monotonic() + GRACE
-    while time.monotonic() < deadline and any(_is_busy(each) for each in list(sockets.values())):
+    told = time.monotonic()
+    while time.monotonic() < told + _grace() and any(_is_busy(each) for each in list(sockets.values())):
         _turn(sockets, 0.1)
     server.task_dispatcher.shutdown(timeout=1)
     wasyncore.close_all(sockets)
+
+
+def _grace() -> float:
+    """For how many seconds requests in flight are waited for: a refresh that ends with us is a token lost."""
+    return refreshing.GRACE if refreshing.are_under_way() else GRACE
 
 
 def _turn(sockets: dict[int, object], timeout: float) -> None:

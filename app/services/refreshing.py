@@ -4,9 +4,11 @@ The lease, and that the provider may have been asked, are committed together at 
 that dies before that has changed nothing.
 """
 
+import contextlib
 import logging
 import secrets as random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -21,7 +23,7 @@ from app.oauth.answers import TokenError
 from app.oauth.client import ClientCredentials
 from app.oauth.endpoints import Endpoints
 from app.oauth.faults import Fault, OAuthError
-from app.oauth.refresh import refresh
+from app.oauth.refresh import DEADLINE, refresh
 from app.oauth.token import Token
 from app.prepared import Row
 from app.services import (
@@ -38,14 +40,16 @@ from app.services import (
 )
 from app.services.audit import SYSTEM, Actor, Subject
 from app.tenancy import acting_for
-from app.vault import Masked
+from app.vault import Masked, Sealed
 
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 INSISTS, PAUSE = (
     30.0,
     0.5,
 )  # seconds: how long a database may be away before a new token is given up, and how often to look
+GRACE = DEADLINE + 8.0  # seconds that a refresh under way has, storing included, when its process is asked to end
 TOLD = frozenset({Fault.MISCONFIGURED, Fault.ERROR})  # what does not pass by itself, and is not the client's to mend
+_under_way: set[object] = set()
 _log = logging.getLogger(__name__)
 
 
@@ -80,12 +84,13 @@ class Done:
     until: datetime | None = None
 
 
-def begin(connection_id: int, *, version: int, at: datetime, by: Actor = SYSTEM) -> Work | None:
+def begin(connection_id: int, *, version: int, at: datetime, lease: str = "", by: Actor = SYSTEM) -> Work | None:
     """Take the lease and make ready; None if somebody else has it, or another version is stored by now.
 
-    Within a transaction, to be committed at the last moment before the call.
+    Within a transaction, to be committed at the last moment before the call. Whoever makes no call then, or can't tell
+    whether it was committed, is to `free` the lease, which they may name for that.
     """
-    lease = new_public_id()
+    lease = lease or new_public_id()
     if refresh_rows.TAKE(connection=connection_id, holder=lease, moment=at).rowcount != 1:
         return None
     standing = refresh_rows.STANDING(connection=connection_id).one()
@@ -109,6 +114,12 @@ def _work(standing: Row, lease: str, credential: dict[str, Masked], *, at: datet
     client = oauth_clients.of(standing)
     credentials = ClientCredentials(client.client_id, client.client_secret) if client else None
     return Work(standing, lease, scopes.app_of(standing), credentials, credential, at, by)
+
+
+def free(connection_id: int, lease: str) -> None:
+    """Give back a lease that no call was made for, if it is held at all."""
+    with transaction():
+        refresh_rows.FREED(connection=connection_id, holder=lease)
 
 
 def call(work: Work) -> Token | OAuthError:
@@ -136,13 +147,13 @@ def call(work: Work) -> Token | OAuthError:
 def settle(work: Work, answer: Token | OAuthError) -> Done:
     """Store what came of it. Whoever was overtaken meanwhile changes nothing, and what they bring is given back.
 
-    It insists while the database is away: a token that was exchanged and not stored is a grant lost.
+    It insists while the database is away, or the key: a token that was exchanged and not stored is a grant lost.
     """
     deadline = time.monotonic() + INSISTS
     while True:
         try:
             return _settled(work, answer, at=clock.now())
-        except DBAPIError as error:
+        except (DBAPIError, Sealed) as error:
             if in_transaction() or isinstance(error, DataError | IntegrityError) or time.monotonic() > deadline:
                 raise
             time.sleep(PAUSE)
@@ -239,6 +250,22 @@ def wait(failures: int) -> timedelta:
     return exact * random.SystemRandom().uniform(0.75, 1.25)
 
 
+def are_under_way() -> bool:
+    """Whether somebody's request of this process waits for a provider: it is not to be ended meanwhile."""
+    return bool(_under_way)
+
+
+@contextlib.contextmanager
+def waited_for() -> Iterator[None]:
+    """Count what goes on meanwhile as a refresh that somebody's request waits for."""
+    mark = object()
+    _under_way.add(mark)
+    try:
+        yield
+    finally:
+        _under_way.discard(mark)
+
+
 def _record(act: str, work: Work, *, by: Actor, at: datetime, **told: str) -> None:
     subject = Subject("connection", work.standing.public_id, work.standing.workspace_id)
     audit.record(act, subject, by=by, at=at, app=work.standing.app_key, **told)
@@ -246,11 +273,18 @@ def _record(act: str, work: Work, *, by: Actor, at: datetime, **told: str) -> No
 
 def attempt(connection_id: int, *, version: int, by: Actor = SYSTEM) -> tuple[Done, Token | OAuthError] | None:
     """Refresh a connection; None where it is not this process's to do, as `begin` says."""
-    with transaction():
-        work = begin(connection_id, version=version, at=clock.now(), by=by)
+    lease = new_public_id()
+    try:
+        with transaction():
+            work = begin(connection_id, version=version, lease=lease, at=clock.now(), by=by)
+    except DBAPIError:  # it may have been committed all the same
+        with contextlib.suppress(DBAPIError):
+            free(connection_id, lease)
+        raise
     if work is None:
         return None
-    # point: refresh.called
-    answer = call(work)
-    # point: refresh.answered
-    return settle(work, answer), answer
+    with waited_for():
+        # point: refresh.called
+        answer = call(work)
+        # point: refresh.answered
+        return settle(work, answer), answer

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from app.models import OutboxState
-from app.services import bundle_mail, due_letters, joining, letters, refresh_plans, revocations
+from app.services import bundle_mail, due_letters, joining, letters, refresh_plans, refreshing, revocations
 from app.services import grants as held_grants
 from app.services.claims import Claimed
 from app.tenancy import acting_for
@@ -33,6 +33,7 @@ class Handler:
 
     `ready` says whether it can be done at all at present; until then it stays in the outbox untouched. `look` may look up
     at once what a batch needs. `ahead`: all of it is written for later, and nothing is due before this clock says so.
+    `grace`: for how many seconds what is in hand is waited for at least, where more would be lost than time.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Handler:
     owes: bool = False
     ahead: bool = False
     batch: int = 50
+    grace: float = 0.0
 
 
 HANDLERS = (
@@ -77,6 +79,7 @@ HANDLERS = (
         owes=True,
         ahead=True,
         batch=refreshes.WIDTH * refreshes.ROUNDS,
+        grace=refreshing.GRACE,
     ),
     Handler(joining.KIND, open=joined.opened, ready=joined.is_ready, settled=joined.settled),
 )

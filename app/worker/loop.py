@@ -38,7 +38,7 @@ class Worker:
         self._watch = leases.Watch[leases.Mark](patience)
         self._chores = chores.of(self._watch)
         self._wakers: list[threading.Event] = []
-        self._threads: list[threading.Thread] = []
+        self._threads: list[tuple[threading.Thread, float]] = []
 
     @property
     def tally(self) -> Counter[str]:
@@ -51,22 +51,22 @@ class Worker:
             waker = threading.Event()
             outbox.wakers.add(waker)
             self._wakers.append(waker)
-            self._thread(f"worker {handler.kind}", partial(self._turns.take, handler), POLL, waker)
+            self._thread(f"worker {handler.kind}", partial(self._turns.take, handler), POLL, waker, handler.grace)
         self._thread("worker chores", self._do_chores, POLL, self._stopping)
         self._thread("worker heartbeat", self._beat, HEARTBEAT, self._stopping)
 
     def stop(self, grace: float = GRACE) -> bool:
         """Finish what is in hand and begin nothing more; false if that took longer than `grace` seconds.
 
-        They count from when it was first asked to stop. What is then still in hand is taken over by another worker, as after a crash.
+        They count from when it was first asked to stop; kinds of work that need longer have it. What is then still in hand is taken over by another worker, as after a crash.
         """
         self.ask_to_stop()
         for waker in self._wakers:
             waker.set()
-        deadline = (self._asked or time.monotonic()) + grace
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        asked = self._asked or time.monotonic()
+        for thread, longer in self._threads:
+            thread.join(max(0.0, asked + max(grace, longer) - time.monotonic()))
+        return not any(thread.is_alive() for thread, _ in self._threads)
 
     def wait(self) -> None:
         """Block until somebody stops it."""
@@ -102,9 +102,11 @@ class Worker:
             lapsed = any(mark.leased_until <= at for mark in leases.in_hand())
             return lapsed or any(h.ready() and claims.is_due([h.kind], at=at, ahead=h.ahead) for h in self._handlers)
 
-    def _thread(self, name: str, work: Callable[[], bool], poll: float, waker: threading.Event) -> None:
+    def _thread(
+        self, name: str, work: Callable[[], bool], poll: float, waker: threading.Event, longer: float = 0.0
+    ) -> None:
         thread = threading.Thread(target=self._repeat, args=(work, poll, waker), name=name, daemon=True)
-        self._threads.append(thread)
+        self._threads.append((thread, longer))
         thread.start()
 
     def _repeat(self, work: Callable[[], bool], poll: float, waker: threading.Event) -> None:

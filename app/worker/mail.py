@@ -99,7 +99,9 @@ class Run:
         alike = takewhile(lambda item: item.agency_id == left[0].agency_id, islice(left, self._lanes))
         return len(list(alike))
 
-    def several(self, items: Sequence[Claimed]) -> Iterator[tuple[Claimed, Exception | None]]:
+    def several(
+        self, items: Sequence[Claimed], _stopping: Callable[[], bool], /
+    ) -> Iterator[tuple[Claimed, Exception | None]]:
         """Do these at once; says of each how it ended: of what went well as soon as it is known."""
         wrong: list[tuple[Claimed, Exception]] = []
         fit: list[tuple[Claimed, tuple[str, str]]] = []

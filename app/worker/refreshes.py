@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+import structlog
+
 from app import clock, egress, runtime
-from app.database import end_reading, transaction
+from app.database import end_reading, new_public_id, transaction
 from app.extensions import db
 from app.models import Health, OutboxState
 from app.oauth.faults import Fault, OAuthError
@@ -22,13 +24,16 @@ from app.tenancy import across_tenants, acting_for
 from app.worker.owed import Owed
 
 WIDTH = egress.BEHIND  # calls at once
-ROUNDS, FEW = 5, 4  # rounds of them at a time; the part of them for whose leases it is worth a commit
-QUICK, TOGETHER = 3.0, 0.01  # seconds: what so many rounds take where providers answer, and what answers may differ by
+ROUNDS, FEW = 5, 4  # rounds of them in a batch; the part of them for whose leases it is worth a commit
+TOGETHER = 0.01  # seconds that answers may differ by to be stored together
 UNNEEDED = timedelta(hours=6)  # so often it is looked whether a workflow needs a connection that none did
 LEASED = timedelta(seconds=30)
 SILENT, GIVEN_UP = 3, timedelta(minutes=1)  # after so many calls without an answer the others of a client wait so long
 Outcome = tuple[Claimed, Exception | None]
 Did = TypeVar("Did")
+
+
+log = structlog.get_logger(__name__)
 
 
 class Called(dict[Future[Token | OAuthError], tuple[Claimed, Work]]):
@@ -53,9 +58,13 @@ def look(batch: Sequence[Claimed]) -> None:
 
 @contextmanager
 def opened(owed: Owed) -> Iterator[Callable[[Claimed], None]]:
-    """A run of refreshes."""
+    """A run of refreshes; whatever ends it, what providers were asked for is stored."""
     with ThreadPoolExecutor(WIDTH, thread_name_prefix="refresh") as pool:
-        yield Run(pool, owed)
+        run = Run(pool, owed)
+        try:
+            yield run
+        finally:
+            run.end()
 
 
 class Run:
@@ -64,46 +73,62 @@ class Run:
     def __init__(self, pool: ThreadPoolExecutor, owed: Owed) -> None:
         self._pool, self._owed = pool, owed
         self._silent: Counter[str] = Counter()
-        self._is_quick = True
+        self._called = Called()
+        self._leases: dict[str, Claimed] = {}  # that may be ours, and no call was made for yet
 
     def __call__(self, item: Claimed) -> None:
-        for _item, error in self.several([item]):
+        for _item, error in self.several([item], lambda: False):
             if error:
                 raise error
 
     def width(self, left: Sequence[Claimed], /) -> int:
-        """As many as are called at once; where providers answer quickly, a few rounds of that."""
-        return min(len(left), WIDTH * ROUNDS if self._is_quick else WIDTH)
+        """All of them: it takes the next as soon as there is room."""
+        return len(left)
 
-    def several(self, items: Sequence[Claimed], /) -> Iterator[Outcome]:
-        """Refresh these; tells of each how it ended."""
-        began = clock.steady()
-        waiting, called = deque(items), Called()
-        while waiting or called:
-            room = WIDTH - len(called)
-            if waiting and room >= WIDTH // FEW:
-                yield from self._begin([waiting.popleft() for _ in range(min(len(waiting), room))], called)
-            if called:
-                yield from self._settle(_answered(called))
-        self._is_quick = clock.steady() - began < QUICK
+    def several(self, items: Sequence[Claimed], stopping: Callable[[], bool], /) -> Iterator[Outcome]:
+        """Refresh these until it is to stop; tells of each that was begun how it ended."""
+        waiting = deque(items)
+        while self._called or (waiting and not stopping()):
+            room = WIDTH - len(self._called)
+            if waiting and room >= WIDTH // FEW and not stopping():
+                yield from self._begin([waiting.popleft() for _ in range(min(len(waiting), room))])
+            if self._called:
+                yield from self._settle(_answered(self._called))
 
-    def _begin(self, items: Sequence[Claimed], called: Called) -> Iterator[Outcome]:
-        """Take the leases of several in one transaction, and send their calls; tells of those that are not to be made."""
-        fit, at = [], clock.now()
+    def end(self) -> None:
+        """Store what comes of the calls under way, and give back the leases that no call was made for."""
+        with across_tenants("providers were asked for everybody at once"):
+            for future, (_item, work) in self._called.items():
+                _insist(partial(refreshing.settle, work, future.result()))
+            _insist(self._free)
+        self._called.clear()
+
+    def _begin(self, items: Sequence[Claimed]) -> Sequence[Outcome]:
+        """Take the leases of several in one transaction, and send all their calls; tells of those that are not to be made."""
+        fit, told, at = [], list[Outcome](), clock.now()
         for item in items:
             try:
                 self._check(item, at=at)
             except (Postponed, Superseded) as other:
-                yield item, other
+                told.append((item, other))
             else:
-                fit.append(item)
-        for item, work in zip(fit, self._all([partial(_begun, item) for item in fit]), strict=True):
+                fit.append((item, new_public_id()))
+        self._leases |= {lease: item for item, lease in fit}
+        for (item, lease), work in zip(fit, self._all([partial(_begun, *each) for each in fit]), strict=True):
             if isinstance(work, Work):
-                called[self._pool.submit(_call, work)] = item, work
-            elif isinstance(work, Exception):
-                yield item, work
+                self._called[self._pool.submit(_call, work)] = item, work
+                del self._leases[lease]
             else:
-                yield item, Postponed("leased", at + LEASED)
+                told.append((item, work if isinstance(work, Exception) else Postponed("leased", at + LEASED)))
+        if self._leases:
+            self._free()
+        return told
+
+    def _free(self) -> None:
+        for lease, item in list(self._leases.items()):
+            with acting_for(item.agency_id):
+                refreshing.free(item.payload["connection"], lease)
+            del self._leases[lease]
 
     def _check(self, item: Claimed, *, at: datetime) -> None:
         standing: Row = item.seen["standing"]
@@ -139,9 +164,10 @@ class Run:
             return self._owed.all_together(at_once, acts) if acts else []
 
 
-def _begun(item: Claimed) -> Work | None:
+def _begun(item: Claimed, lease: str) -> Work | None:
+    wanted = item.payload["connection"], item.payload["version"]
     with acting_for(item.agency_id), transaction():
-        return refreshing.begin(item.payload["connection"], version=item.payload["version"], at=clock.now())
+        return refreshing.begin(wanted[0], version=wanted[1], lease=lease, at=clock.now())
 
 
 def _call(work: Work) -> Token | OAuthError:
@@ -155,6 +181,15 @@ def _answered(called: Called) -> list[tuple[Claimed, Work, Token | OAuthError]]:
     if len(done) < len(called):
         done, _ = wait(called, timeout=TOGETHER)
     return sorted(((*called.pop(each), each.result()) for each in done), key=lambda one: one[1].standing.id)
+
+
+def _insist(act: Callable[[], object]) -> None:
+    """Do it whatever went wrong before, and let it stop nothing after it: a lease that stays behind lapses, which is told."""
+    db.session.rollback()
+    try:
+        act()
+    except Exception:
+        log.exception("refresh not ended")
 
 
 def _outcome(done: Done) -> Exception | None:

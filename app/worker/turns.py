@@ -35,8 +35,10 @@ class Several(Protocol):
     def width(self, left: Sequence[Claimed], /) -> int:
         """How many of the first of these may be done together, at least one."""
 
-    def several(self, items: Sequence[Claimed], /) -> Iterator[tuple[Claimed, Exception | None]]:
-        """Do these; says of each, as soon as it is known, what went wrong if anything did."""
+    def several(
+        self, items: Sequence[Claimed], stopping: Callable[[], bool], /
+    ) -> Iterator[tuple[Claimed, Exception | None]]:
+        """Do these, and begin none once it is to stop; says of each, as soon as it is known, what went wrong if anything did."""
 
 
 @contextmanager
@@ -109,7 +111,7 @@ class Turns:
         """Do the next of those that are left, or the next few at once."""
         width = do.width(left) if isinstance(do, Several) else 1
         if width > 1 and isinstance(do, Several):
-            for item, error in do.several([left.popleft() for _ in range(width)]):
+            for item, error in do.several([left.popleft() for _ in range(width)], self._stopping.is_set):
                 yield item, self._outcome(partial(_raise, error), item)
         else:
             item = left.popleft()

@@ -251,3 +251,44 @@ def test_serve_finishes_requests_in_flight_and_takes_no_more():
 
     assert got[0].startswith(b"HTTP/1.0 200 OK")
     assert len(got[0].partition(b"\r\n\r\n")[2]) == 3_000_000
+
+
+REFRESHING = """
+import contextlib, sys, time
+from app.cli import serving
+from app.services import refreshing
+
+serving.GRACE = 0.2
+
+def app(environ, start_response):
+    with refreshing.waited_for() if sys.argv[2] == "refresh" else contextlib.nullcontext():
+        print("in flight", flush=True)
+        time.sleep(4)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+listeners = serving.listen("127.0.0.1", int(sys.argv[1]), instead=str)
+serving.run(app, listeners, listening=lambda: print("listening", flush=True), stopping=lambda: None)
+"""
+
+
+@pytest.mark.parametrize(("what", "came"), [("refresh", True), ("page", False)])
+def test_serve_waits_longer_for_a_request_that_waits_for_a_refresh(what, came):
+    port, got = free_port(), []
+
+    def ask():
+        with socket.create_connection((LOOPBACK, port)) as talk:
+            talk.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            got.append(b"".join(iter(lambda: talk.recv(65536), b"")))
+
+    args = [sys.executable, "-W", "error", "-c", REFRESHING, str(port), what]
+    with subprocess.Popen(args, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout.readline() == "listening\n"
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert server.stdout.readline() == "in flight\n"
+        server.terminate()
+        assert server.wait(10) == 0
+        asking.join()
+
+    assert (b"200 OK" in got[0]) is came
