@@ -49,7 +49,7 @@ class Connection(MaybeInWorkspace, Model):
     """A stored credential of one app: the agency's when `owner_email` is none, else that client's. Holds the id of its secret only.
 
     Once its owner was removed (`owner_left_at`) the workspace's members have it. One process at a time refreshes it: the one
-    whose lease stands in `refresh_lease`; `refresh_called_at` says that the provider may have been asked. `oauth_client` is the key
+    whose lease stands in `refresh_lease`, taken at `refresh_called_at`, right before the provider is asked. `oauth_client` is the key
     of the client that got the grant, and `client_id` its id at the provider: another may have the key by now. None if not known.
     """
 
@@ -83,6 +83,7 @@ class Connection(MaybeInWorkspace, Model):
     refresh_lease: Mapped[str | None] = mapped_column(String(20))
     refresh_called_at: Mapped[datetime | None]
     refresh_failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    refresh_failed_at: Mapped[datetime | None]
     refresh_after: Mapped[datetime | None]
 
     created_at: Mapped[datetime]

@@ -11,7 +11,7 @@ from app.catalog.schema import App
 from app.extensions import db
 from app.models import Connection, Flow, Health, Kind
 from app.oauth import scopes as protocol
-from app.oauth.faults import OAuthError
+from app.oauth.faults import Fault, OAuthError
 from app.oauth.identify import Identity
 from app.oauth.token import Token
 from app.prepared import Prepared, Row
@@ -96,10 +96,9 @@ def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, a
     """
     if lacking := protocol.missing(scopes.needed_of(connection), grant.scopes, app):
         raise Narrower(lacking)
-    is_given_back = connection.health is Health.REVOKED  # so that nothing of what it had may be used again
     was_broken = connection.health is Health.ERROR
     before = ownership.of(connection)
-    credential = _credential(grant.token, of=None if is_given_back else connection)
+    credential = _credential(grant.token, of=connection if _goes_on(connection, flow) else None)
     refreshable = credential["refresh_token"] is not None
     for name, value in (_brought(flow, app, grant, refreshable=refreshable, at=at) | _WHOLE).items():
         setattr(connection, name, value)
@@ -118,6 +117,16 @@ def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, a
     return connection
 
 
+def _goes_on(connection: Connection, flow: Row | Flow) -> bool:
+    """Whether the refresh token that it has may be one of the new grant too: the same client's, and not at its end."""
+    if connection.health is Health.REVOKED:  # nothing of what it had may be used again
+        return False
+    if connection.health is Health.ERROR and connection.health_reason == Fault.GRANT_ENDED:
+        return False
+    is_same_id = connection.client_id is None or connection.client_id == flow.client_id
+    return is_same_id and connection.oauth_client == flow.oauth_client
+
+
 _WHOLE: dict[str, Any] = dict.fromkeys(  # what is no longer so of a connection that its owner approved anew
     (
         "broken_at",
@@ -126,6 +135,7 @@ _WHOLE: dict[str, Any] = dict.fromkeys(  # what is no longer so of a connection 
         "owner_left_at",
         "refresh_after",
         "refresh_called_at",
+        "refresh_failed_at",
         "refresh_lease",
         "revocation",
         "revoked_at",

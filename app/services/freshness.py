@@ -50,7 +50,9 @@ def is_put_off(standing: Row, *, at: datetime) -> bool:
     """Whether the provider is to be left alone for now: it failed a moment ago, or asked for a pause."""
     if pauses.minutes_left(max(standing.paused_until or 0, standing.refreshes_paused_until or 0), at=at):
         return True
-    until = standing.refresh_after
+    failed_at, until = standing.refresh_failed_at, standing.refresh_after
+    if failed_at is not None and at < failed_at - lifetimes.AMISS:
+        return False  # it failed by a clock that has been set since: nobody knows how long ago
     return until is not None and at < until and until - at <= LONGEST_PAUSE
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import joinedload
 from app.catalog.schema import Action, App
 from app.extensions import db
 from app.models import Agency, Connection, ConnectionRequest, Health, Kind, Node, Slot, Source, Status, Workflow
-from app.services import badges, mending_requests, oauth_clients, scopes, slots
+from app.services import badges, connections, mending_requests, oauth_clients, scopes, slots
 from app.services.badges import Badge
 from app.services.oauth_clients import AppState, Readiness
 from app.services.scopes import Permission
@@ -63,6 +63,12 @@ class SlotView:
         """Whether its connection broke and the client who owns it can mend it."""
         held = self.slot.connection
         return self.stage is Stage.BROKEN and held is not None and held.health is Health.ERROR and held.is_clients
+
+    @property
+    def cause(self) -> str:
+        """Why its connection does not work, in plain words."""
+        held = self.slot.connection
+        return connections.why_broken(held) if held is not None and held.health is Health.ERROR else ""
 
     @property
     def may_mend(self) -> bool:

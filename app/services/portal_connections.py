@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.orm import joinedload
 
 from app.catalog.schema import App
 from app.errors import NotFound
@@ -64,7 +63,7 @@ class Held:
 def page(visitor: Visitor, *, after: str | None = None, before: str | None = None) -> Page[Held]:
     """The visitor's connections, latest first, on each page those that broke on top; two queries however many."""
     found = paging.page(
-        select(Connection).where(*of(visitor)).options(joinedload(Connection.secret)),
+        select(Connection).where(*of(visitor)),
         Connection.created_at,
         after=after,
         before=before,

@@ -1,11 +1,12 @@
 """When a connection's token is to be refreshed ahead of its end: a piece of work for each credential that was stored."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.services import lifetimes, outbox
 
 KIND = "connection.refresh"
+SHORTEST = timedelta(minutes=1)  # what lives for less is refreshed as it is used
 
 
 class Kept(Protocol):
@@ -34,7 +35,9 @@ def put(
     The work for an older version of the credential finds that it is superseded.
     """
     due_at = lifetimes.refresh_due(token_at or at, expires_at)
-    came_at = int((token_at or at).timestamp())  # since versions count from one again once a secret was shredded
+    if due_at is not None:
+        due_at = max(due_at, at + SHORTEST)
+    came_at = int((token_at or at).timestamp())  # so that no two credentials of a connection have the same key
     key = f"{connection.public_id}:{version}:{came_at}"
     outbox.put(
         KIND, key, agency_id=agency_id, at=at, due_at=due_at, connection=connection.id, version=version

@@ -33,6 +33,7 @@ _COLUMNS = (
     Connection.grant_ends_at,
     Connection.refresh_lease,
     Connection.refresh_failures,
+    Connection.refresh_failed_at,
     Connection.refresh_after,
     Connection.used_at,
     Connection.deleted_at,
@@ -126,7 +127,7 @@ def _to(*names: str) -> dict[str, Any]:
 
 
 _free = {"refresh_lease": None, "refresh_called_at": None}
-_fresh = {**_free, "refresh_failures": 0, "refresh_after": None}
+_fresh = {**_free, "refresh_failures": 0, "refresh_failed_at": None, "refresh_after": None}
 SAVED = Prepared(
     update(Connection)
     .where(_its)
@@ -139,7 +140,7 @@ FREED = Prepared(update(Connection).where(_its, Connection.refresh_lease == bind
 LATER = Prepared(
     update(Connection)
     .where(_its, Connection.refresh_lease == bindparam("holder"))
-    .values(**_free, **_to("refresh_failures", "refresh_after", "health_reason"))
+    .values(**_free, **_to("refresh_failures", "refresh_failed_at", "refresh_after", "health_reason"))
 )
 USED = Prepared(update(Connection).where(_its).values(used_at=bindparam("moment")))
 PROVED = Prepared(
@@ -163,6 +164,7 @@ def ahead(ids: Sequence[int]) -> Any:
             Connection.health,
             Connection.deleted_at,
             Connection.refreshable,
+            Connection.refresh_failed_at,
             Connection.refresh_after,
             Secret.version,
             *_PAUSES,

@@ -233,6 +233,7 @@ def _put_off(work: Work, error: OAuthError, *, at: datetime) -> Done:
         connection=standing.id,
         holder=work.lease,
         to_refresh_failures=failures,
+        to_refresh_failed_at=at,
         to_refresh_after=at + pause,
         to_health_reason=str(error.code) if error.code in TOLD else None,
     )

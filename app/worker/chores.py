@@ -30,9 +30,8 @@ class Chore:
         return True
 
 
-def of(watch: Watch[leases.Mark]) -> list[Chore]:
-    """The chores of one worker."""
-    refreshes: Watch[refresh_leases.Mark] = Watch(watch.patience)
+def of(watch: Watch[leases.Mark], refreshes: Watch[refresh_leases.Mark]) -> list[Chore]:
+    """The chores of one worker, which watches what is in hand and who refreshes what."""
     return [
         Chore(5, lambda: take_over(watch)),
         Chore(5, lambda: free(refreshes)),

@@ -10,7 +10,7 @@ import structlog
 from flask import Flask
 
 from app import clock
-from app.services import claims, leases, outbox
+from app.services import claims, leases, outbox, refresh_leases
 from app.worker import chores
 from app.worker.handlers import HANDLERS, Handler
 from app.worker.turns import Turns, everybody
@@ -36,7 +36,8 @@ class Worker:
         self._asked: float | None = None
         self._turns = Turns(app, self._stopping)
         self._watch = leases.Watch[leases.Mark](patience)
-        self._chores = chores.of(self._watch)
+        self._refreshes = leases.Watch[refresh_leases.Mark](patience)
+        self._chores = chores.of(self._watch, self._refreshes)
         self._wakers: list[threading.Event] = []
         self._threads: list[tuple[threading.Thread, float]] = []
 
@@ -98,8 +99,10 @@ class Worker:
     def _abandoned(self) -> bool:
         with everybody(self._app):
             chores.take_over(self._watch)
+            chores.free(self._refreshes)
             at = clock.now()
             lapsed = any(mark.leased_until <= at for mark in leases.in_hand())
+            lapsed = lapsed or any(mark.looks_abandoned(at=at) for mark in refresh_leases.in_hand())
             return lapsed or any(h.ready() and claims.is_due([h.kind], at=at, ahead=h.ahead) for h in self._handlers)
 
     def _thread(

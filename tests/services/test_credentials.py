@@ -539,6 +539,30 @@ def test_the_clocks_of_two_hosts_do_not_matter(grown, endpoint, clock):
     assert endpoint.asked["ann"] == 1
 
 
+def test_a_failure_of_before_the_clock_was_set_back_puts_nothing_off(grown, endpoint, clock):
+    connection = grown("ann")
+    clock.forward(minutes=50)
+    endpoint.answers.append(said({"error": "server_error"}, 503))
+    before = use(connection)
+    clock.leap(hours=-5)
+    clock.forward(minutes=30)
+
+    assert use(connection) != before
+    assert endpoint.refreshes["ann"] == 1
+    assert (connection.refresh_failures, connection.refresh_failed_at, connection.refresh_after) == (0, None, None)
+
+
+def test_a_failure_counts_as_long_as_hosts_may_differ(grown, endpoint, clock):
+    connection = grown("ann")
+    clock.forward(minutes=50)
+    endpoint.answers.append(said({"error": "server_error"}, 503))
+    before = use(connection)
+    clock.leap(seconds=-90)
+
+    assert use(connection) == before
+    assert endpoint.asked["ann"] == 1
+
+
 def test_a_pause_that_a_wrong_clock_wrote_is_not_kept_for_ever(grown, endpoint, clock):
     connection = grown("ann", **expired(refresh_after=clock.now + timedelta(days=300), refresh_failures=1))
 

@@ -175,6 +175,10 @@ def test_an_invitation_waits_five_minutes_and_three_in_a_day_are_enough(owner, w
     member = members.add(workspace, name="Dana", email=DANA, by=owner)
     with pytest.raises(Refused, match="five minutes"):
         members.invite_again(workspace, member.public_id, by=owner)
+    for hours in (1, -3, 2):
+        clock.leap(hours=hours)
+        with pytest.raises(Refused, match="five minutes"):
+            members.invite_again(workspace, member.public_id, by=owner)
     for _ in range(3):
         clock.forward(minutes=5)
         members.invite_again(workspace, member.public_id, by=owner)

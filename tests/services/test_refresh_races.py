@@ -10,7 +10,7 @@ from app.extensions import db
 from app.models import Connection, Health
 from app.oauth.answers import TokenError
 from app.oauth.faults import Fault
-from app.services import credentials, freshness, refresh_leases, refreshing, secrets
+from app.services import credentials, freshness, mending, refresh_leases, refreshing, secrets
 from app.services.audit import SYSTEM
 from tests.support import refresh_endpoint
 from tests.support.crowd import crowd
@@ -92,6 +92,18 @@ def test_row_24_a_loser_that_is_told_invalid_grant_ends_nothing(grown, endpoint)
     assert done.ending is refreshing.Ending.STALE
     assert the(connection).health is Health.ACTIVE
     assert secrets.reveal(connection)["access_token"].reveal() == "newest"
+
+
+def test_row_24_a_stale_401_breaks_nothing_that_was_refreshed_meanwhile(grown, endpoint):
+    """The app refused the first token, and its word came once another had been stored."""
+    connection = grown("ann", **expired())
+    refused = freshness.standing_of(connection.id)
+    assert refreshing.attempt(connection.id, version=1) is not None
+
+    broke = mending.mark_broken(refused, Fault.CREDENTIAL, at=connection.token_at, version=refused.version)
+
+    assert broke is False
+    assert (the(connection).health, the(connection).secret.version) == (Health.ACTIVE, 2)
 
 
 def test_row_24_a_winner_that_was_thought_dead_loses_no_grant(grown, endpoint):

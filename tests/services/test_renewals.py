@@ -3,6 +3,7 @@
 import hashlib
 import secrets as random
 from dataclasses import dataclass, field
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -26,10 +27,21 @@ from app.models import (
 from app.oauth.answers import TokenError
 from app.oauth.faults import Fault
 from app.oauth.identify import IdentityError
-from app.services import callbacks, portal_sessions, portal_visitors, renewals, revocations, secrets, settlement
+from app.oauth.token import Token
+from app.services import (
+    callbacks,
+    oauth_clients,
+    portal_sessions,
+    portal_visitors,
+    renewals,
+    revocations,
+    secrets,
+    settlement,
+)
 from app.services.audit import Actor
 from app.services.intake import Host
 from app.tenancy import acting_for
+from app.vault import Masked
 from tests import factories
 from tests.services.settling import settle
 from tests.services.test_revocations import reauthorize
@@ -356,3 +368,45 @@ def test_an_app_without_a_client_can_not_be_renewed(portal, workspace):
     with pytest.raises(ProviderFailed):
         portal.start(made)
     assert db.session.scalars(select(Flow)).all() == []
+
+
+# ── A provider that gives no refresh token ───────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_kept"),
+    [
+        ({}, True),
+        ({"client_id": None}, True),
+        ({"client_id": "the client of before"}, False),
+        ({"oauth_client": "another-slack"}, False),
+        ({"health": Health.ERROR, "health_reason": Fault.GRANT_ENDED}, False),
+        ({"health": Health.ERROR, "health_reason": Fault.CREDENTIAL}, True),
+    ],
+)
+def test_the_refresh_token_stays_only_with_the_client_that_got_it(
+    broken, portal, agency, clock, monkeypatch, changes, is_kept
+):
+    client = oauth_clients.for_app(agency, "slack")
+    with transaction():
+        secrets.keep(broken, {"access_token": "old", "refresh_token": "kept"}, at=clock.now)
+        same = {
+            "oauth_client": client.key,
+            "client_id": client.client_id,
+            "health": Health.ACTIVE,
+            "health_reason": None,
+        }
+        for name, value in (same | changes).items():
+            setattr(broken, name, value)
+    db.session.refresh(broken)
+
+    def exchange(*_args, scopes, **_options):
+        return Token(access_token=Masked("new"), expires_at=clock.now + timedelta(hours=1), scopes=scopes)
+
+    monkeypatch.setattr(callbacks, "exchange", exchange)
+
+    portal.renew(broken)
+
+    kept = secrets.reveal(broken)
+    assert (broken.health, kept["access_token"].reveal()) == (Health.ACTIVE, "new")
+    assert ("refresh_token" in kept, broken.refreshable) == (is_kept, is_kept)

@@ -43,6 +43,7 @@ class RefreshEndpoint:
         self.answers: deque[Response] = deque()
         self.delay = 0.0
         self.rotates = True
+        self.seconds = 3600
         self.spoilt: set[str] = set()  # access tokens that the app does not accept
         self.owners: dict[str, str] = {}  # what /me says of an account instead of itself
         self.limits: str | None = None  # the Retry-After of what /me refuses everybody with
@@ -85,7 +86,9 @@ class RefreshEndpoint:
                 del self.live[token]
             access, refresh = self.issue(account)
         fresh = {"refresh_token": refresh} if self.rotates else {}
-        return said({"access_token": access, "token_type": "Bearer", "expires_in": 3600, "scope": SCOPE} | fresh)
+        return said(
+            {"access_token": access, "token_type": "Bearer", "expires_in": self.seconds, "scope": SCOPE} | fresh
+        )
 
     def _me(self, asked: Request) -> Response:
         if self.limits:

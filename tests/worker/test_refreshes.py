@@ -1,6 +1,7 @@
 """Refreshing ahead of time: what live workflows need, many at once, and one bad row stops no other."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -174,6 +175,16 @@ def test_a_silent_provider_is_given_up_for_a_while(app, needed, endpoint, clock,
     assert sum(endpoint.asked.values()) < 12
 
 
+def test_what_lives_for_a_second_is_refreshed_ahead_once_a_minute_at_most(app, needed, endpoint, clock):
+    needed("ann", expires_at=clock.now + timedelta(seconds=1))
+    endpoint.seconds = 1
+    for _ in range(120):
+        clock.forward(seconds=1)
+        work(app)
+
+    assert endpoint.refreshes == {"ann": 2}
+
+
 # ── Leases of processes that died ────────────────────────────────────────────
 
 
@@ -205,16 +216,38 @@ def test_a_lapsed_lease_asks_for_a_new_approval_and_not_the_provider(app, needed
     assert not endpoint.asked, "no blind retry"
 
 
-def test_a_lease_whose_holder_called_nobody_is_freed(app, needed, endpoint, clock):
+def test_a_lease_whose_secret_is_gone_is_not_held_for_ever(app, needed, endpoint, clock):
     connection = needed("ann")
-    hold(connection, None)
-    clock.forward(minutes=45)
+    hold(connection, clock.now)
+    with transaction():
+        connection.health = Health.REVOKED
+        secrets.destroy(connection)
+
     work(app)
 
-    assert (connection.health, connection.refresh_lease) == (Health.ACTIVE, None)
-    clock.forward(minutes=1)
-    work(app)
-    assert endpoint.refreshes == {"ann": 1}
+    assert (connection.health, connection.refresh_lease, connection.refresh_called_at) == (Health.REVOKED, None, None)
+
+
+def test_run_once_watches_a_lease_that_looks_abandoned_until_it_is_sure(app, needed, clock):
+    connection = needed("ann")
+    hold(connection, clock.now - timedelta(seconds=91))
+
+    Worker(app, patience=0.3).run_once()
+
+    db.session.rollback()
+    assert (connection.health, connection.health_reason) == (Health.ERROR, "interrupted")
+    assert connection.refresh_lease is None
+
+
+def test_run_once_does_not_wait_for_a_lease_that_is_at_work(app, needed, clock):
+    connection = needed("ann")
+    hold(connection, clock.now)
+    began = time.monotonic()
+
+    Worker(app, patience=60).run_once()
+
+    assert time.monotonic() - began < 20
+    assert connection.refresh_lease == "of a dead process"
 
 
 def test_a_lease_that_moved_on_meanwhile_is_left_alone(grown, clock):

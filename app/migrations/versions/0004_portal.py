@@ -29,6 +29,7 @@ NEW = {
         ('grant_ends_at', AT),
         ('refresh_lease', sa.String(20)),
         ('refresh_called_at', AT),
+        ('refresh_failed_at', AT),
         ('refresh_after', AT),
         ('revocation', sa.Enum(*REVOCATIONS, name='revocation', native_enum=False, length=24)),
         ('deleted_at', AT),

@@ -308,7 +308,12 @@ def test_one_that_became_too_narrow_is_refused_and_said(maya, url, here, workspa
         ({}, "Connected", "Connected as chat@harbordental.example"),
         ({"account": None, "name": "Chat"}, "Connected", "Connected: Chat"),
         ({"health": Health.PENDING}, "Connected", "Connected as chat@harbordental.example"),
-        ({"health": Health.ERROR}, "Reconnection needed", "Slack no longer accepts it, so the workflow waits."),
+        ({"health": Health.ERROR}, "Reconnection needed", "Slack refuses it and gives no reason. The workflow waits."),
+        (
+            {"health": Health.ERROR, "health_reason": "interrupted"},
+            "Reconnection needed",
+            "Renewing the access to Slack was interrupted, and what came of it is not known. The workflow waits.",
+        ),
         ({"health": Health.REVOKED}, "Revoked", "It was revoked, so the workflow waits."),
     ],
 )
