@@ -38,7 +38,7 @@ def in_hand() -> list[Mark]:
     held = Connection.refresh_lease.is_not(None)
     columns = (Connection.id, Connection.agency_id, Connection.refresh_lease, Connection.refresh_called_at)
     rows = db.session.execute(select(*columns).where(held).order_by(Connection.refresh_lease).limit(MOST))
-    return [Mark(*row) for row in rows]
+    return [Mark(row.id, row.agency_id, row.refresh_lease or "", row.refresh_called_at) for row in rows]
 
 
 def lapse(mark: Mark) -> None:
