@@ -48,5 +48,12 @@ _OPEN = OutboxItem.state.in_([OutboxState.QUEUED, OutboxState.RETRY, OutboxState
 Index("ix_outbox_due", OutboxItem.kind, OutboxItem.due_at, sqlite_where=_OPEN, postgresql_where=_OPEN)
 _IN_HAND = OutboxItem.state.in_([OutboxState.CLAIMED, OutboxState.TRANSMITTING])
 Index("ix_outbox_in_hand", OutboxItem.leased_until, sqlite_where=_IN_HAND, postgresql_where=_IN_HAND)
+PLANNED = "connection.refresh"  # the kind of which there is most by far, that is kept for the shortest time
+_IS_FINISHED = OutboxItem.finished_at.is_not(None)
+for _name, _which in (
+    ("ix_outbox_finished", _IS_FINISHED & (OutboxItem.kind != PLANNED)),
+    ("ix_outbox_finished_plan", _IS_FINISHED & (OutboxItem.kind == PLANNED)),
+):
+    Index(_name, OutboxItem.finished_at, sqlite_where=_which, postgresql_where=_which)
 _STUCK = OutboxItem.state.in_([OutboxState.DEAD, OutboxState.HELD])
 Index("ix_outbox_stuck", OutboxItem.agency_id, sqlite_where=_STUCK, postgresql_where=_STUCK)

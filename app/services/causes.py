@@ -3,6 +3,7 @@
 from app.i18n import _
 from app.oauth.faults import Fault
 
+KEY_LOST = "key_lost"  # what it was sealed with is gone for good
 INTERRUPTED = "interrupted"  # a process died while the provider may have exchanged the refresh token
 
 
@@ -19,6 +20,7 @@ def words(cause: str | None, app: str) -> str:
         Fault.MISMATCH: _("%(app)s answers for another account than the one that was connected.", app=app),
         Fault.REFUSED: _("%(app)s refuses it for now.", app=app),
         Fault.ERROR: _("%(app)s refuses it and gives no reason.", app=app),
+        KEY_LOST: _("The key that the access was locked up with is lost, so that nobody can use it any more."),
         INTERRUPTED: _("Renewing the access to %(app)s was interrupted, and what came of it is not known.", app=app),
     }
     return known.get(cause or Fault.ERROR, known[Fault.ERROR])

@@ -2,18 +2,23 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, literal_column, select
 
 from app.database import Model, transaction
 from app.extensions import db
 from app.models import Flow, IntakeSession, OutboxItem, OutboxState, PortalCode, PortalSession, StaffSession
-from app.services import letters
+from app.services import letters, refresh_plans
 from app.tenancy import across_tenants
 
 PAGE = 500
 CODES_KEPT = timedelta(hours=1)
 FLOWS_KEPT = timedelta(days=30)
+PLANS_KEPT = timedelta(days=1)  # each connection leaves dozens a day
 WORK_KEPT = timedelta(days=90)  # long enough to look up whether a mail went out
+
+
+# Spelt as the indexes have it.
+_PLAN: ColumnElement[str] = literal_column(f"'{refresh_plans.KIND}'")
 
 
 def sweep(*, at: datetime) -> int:
@@ -28,7 +33,14 @@ def sweep(*, at: datetime) -> int:
                 _drop(Flow, (Flow.expires_at < at - FLOWS_KEPT) & Flow.grant.is_(None)),
                 _drop(
                     OutboxItem,
-                    ((OutboxItem.state == OutboxState.DONE) | OutboxItem.kind.in_(letters.KINDS))
+                    (OutboxItem.kind == _PLAN)
+                    & (OutboxItem.state == OutboxState.DONE)
+                    & (OutboxItem.finished_at < at - PLANS_KEPT),
+                ),
+                _drop(
+                    OutboxItem,
+                    (OutboxItem.kind != _PLAN)
+                    & ((OutboxItem.state == OutboxState.DONE) | OutboxItem.kind.in_(letters.KINDS))
                     & (OutboxItem.finished_at < at - WORK_KEPT),
                 ),
             )

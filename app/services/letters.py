@@ -1,6 +1,6 @@
 """Mails beside the one that asks for apps: put in the outbox with ids alone, read and written as they leave."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -78,15 +78,18 @@ def tell_broken(connection: Connection, *, at: datetime) -> None:
 
     They are its owner; the members who took it over; or, where it is the agency's own, the agency's owners.
     """
-    since = int((connection.broken_at or at).timestamp())
-    about: dict[str, Any] = {"connection": connection.id, "since": since}
-    key = f"{connection.public_id}:{since}"
-    if connection.owner_email is not None and connection.owner_left_at is None:
-        put(BROKEN, key, agency_id=connection.agency_id, at=at, **about)
-        return
     with acting_for(connection.agency_id):
-        for who, public_id, row_id in _menders(connection):
-            put(BROKEN, f"{key}:{public_id}", agency_id=connection.agency_id, at=at, **(about | {who: row_id}))
+        for key, ids in of_break(connection, db.session.execute, since=connection.broken_at or at):
+            put(BROKEN, key, agency_id=connection.agency_id, at=at, **ids)
+
+
+def of_break(connection: Any, execute: Callable[[Any], Any], *, since: datetime) -> list[tuple[str, dict[str, Any]]]:
+    """The letters that tell of a break of a connection, or of what is known of it, by key, with their ids; `execute` reads who is told."""
+    about: dict[str, Any] = {"connection": connection.id, "since": int(since.timestamp())}
+    key = f"{connection.public_id}:{about['since']}"
+    if connection.owner_email is not None and connection.owner_left_at is None:
+        return [(key, about)]
+    return [(f"{key}:{public_id}", about | {who: row_id}) for who, public_id, row_id in _menders(connection, execute)]
 
 
 def tell_owner_changed(connection: Connection, *, version: int, at: datetime) -> None:
@@ -98,13 +101,13 @@ def tell_owner_changed(connection: Connection, *, version: int, at: datetime) ->
     put(OWNER_CHANGED, key, agency_id=connection.agency_id, at=at, connection=connection.id, version=version)
 
 
-def _menders(connection: Connection) -> Iterable[tuple[str, str, int]]:
+def _menders(connection: Any, execute: Callable[[Any], Any]) -> Iterable[tuple[str, str, int]]:
     if connection.owner_email is None:
         staff = select(Staff.public_id, Staff.id).where(
             Staff.agency_id == connection.agency_id, Staff.role == Role.OWNER, Staff.disabled_at.is_(None)
         )
-        return [("staff", *row) for row in db.session.execute(staff.order_by(Staff.id).limit(MOST_TOLD))]
+        return [("staff", *row) for row in execute(staff.order_by(Staff.id).limit(MOST_TOLD))]
     members = select(Member.public_id, Member.id).where(
         Member.workspace_id == connection.workspace_id, Member.removed_at.is_(None)
     )
-    return [("member", *row) for row in db.session.execute(members.order_by(Member.id).limit(MOST_TOLD))]
+    return [("member", *row) for row in execute(members.order_by(Member.id).limit(MOST_TOLD))]

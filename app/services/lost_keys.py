@@ -1,15 +1,18 @@
 """Lost keys: what they sealed can't be read by anybody again, so it is destroyed, and whoever it belonged to is asked anew."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection as Transaction
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 
 from app import clock
+from app.database import inserting
 from app.models import (
+    AuditEvent,
     Connection,
     Flow,
     FlowStatus,
@@ -21,13 +24,18 @@ from app.models import (
     Revocation,
     Secret,
 )
-from app.oauth.faults import Fault
-from app.services import rotation, vault_keys
+from app.services import causes, letters, rotation, vault_keys
+from app.services.audit import SYSTEM
 from app.services.sealed import COLUMNS
 from app.services.vault_keys import writing
 from app.vault import Keys
 from app.vault import keys as files
 
+_NO_LEASE = {"refresh_lease": None, "refresh_called_at": None}
+_TOLD = (
+    Connection.id, Connection.public_id, Connection.agency_id, Connection.workspace_id, Connection.app_key,
+    Connection.owner_email, Connection.owner_left_at,
+)  # fmt: skip
 OVER = (FlowStatus.DONE, FlowStatus.FAILED)
 
 
@@ -73,12 +81,29 @@ def _destroy(connection: Transaction, lost: Collection[str], *, at: datetime) ->
 
 
 def _end_credentials(connection: Transaction, ids: Collection[int], at: datetime) -> None:
-    mine, lost = Connection.secret_id.in_(ids), {"secret_id": None, "updated_at": at}
+    mine, lost = Connection.secret_id.in_(ids), {"secret_id": None, "updated_at": at, **_NO_LEASE}
     revoked = {"revocation": Revocation.UNCONFIRMED, **lost}  # nobody can give it back any more
     connection.execute(update(Connection).where(mine, Connection.health == Health.REVOKED).values(revoked))
-    broken = {"health": Health.ERROR, "health_reason": Fault.GRANT_ENDED.value, **lost}
-    connection.execute(update(Connection).where(mine).values(broken))
+    worked = Connection.health.in_((Health.PENDING, Health.ACTIVE))
+    breaking = connection.execute(select(*_TOLD).where(mine, worked).order_by(Connection.id)).all()
+    broken = {"health": Health.ERROR, "health_reason": causes.KEY_LOST, "broken_at": at, **lost}
+    connection.execute(update(Connection).where(mine, worked).values(broken))
+    connection.execute(update(Connection).where(mine).values(lost))
+    _tell_broken(connection, breaking, at=at)
     connection.execute(delete(Secret).where(Secret.id.in_(ids)))
+
+
+def _tell_broken(connection: Transaction, broken: Sequence[Any], *, at: datetime) -> None:
+    """Put each break into the audit trail, and have those told who can mend it, as whenever a connection breaks."""
+    common = {"at": at, "type": "connection.broken", "actor_kind": SYSTEM.kind, "actor": SYSTEM.name}
+    for each in broken:
+        subject = {"agency_id": each.agency_id, "workspace_id": each.workspace_id, "subject_kind": "connection"}
+        data = {"app": each.app_key, "cause": causes.KEY_LOST}
+        connection.execute(insert(AuditEvent).values(**common, **subject, subject=each.public_id, data=data))
+        for key, ids in letters.of_break(each, connection.execute, since=at):
+            row = {"kind": letters.BROKEN, "key": key, "payload": ids, "agency_id": each.agency_id}
+            put = inserting(connection.dialect.name, OutboxItem).values(**row, due_at=at, created_at=at)
+            connection.execute(put.on_conflict_do_nothing())
 
 
 def _end_clients(connection: Transaction, ids: Collection[int], _at: datetime) -> None:

@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from app.models.outbox import PLANNED
 from app.services import lifetimes, outbox
 
-KIND = "connection.refresh"
+KIND = PLANNED
 SHORTEST = timedelta(minutes=1)  # what lives for less is refreshed as it is used
 
 

@@ -12,6 +12,7 @@ from app.models import (
     Health,
     Kind,
     OutboxItem,
+    OutboxState,
     Revocation,
     Secret,
     Status,
@@ -23,6 +24,7 @@ from app.services import (
     connection_requests,
     connections,
     intake,
+    letters,
     lost_keys,
     node_views,
     revocations,
@@ -238,6 +240,29 @@ def test_a_lost_key_leaves_a_revoked_connection_revoked(slack, workspace, owner,
     db.session.expire_all()
     assert (slack.health, slack.revocation, slack.secret_id) == (Health.REVOKED, Revocation.UNCONFIRMED, None)
     assert (other.health, other.secret_id) == (Health.ERROR, None)
+
+
+@pytest.mark.parametrize("owner_email", [PRIYA, None])
+def test_a_lost_key_breaks_a_connection_as_all_else_does(workspace, owner, clock, owner_email):
+    alive = seal(factories.make_connection(workspace, name="alive", owner_email=owner_email), clock)
+    before = seal(
+        factories.make_connection(workspace, name="broken", health=Health.ERROR, health_reason="credential"), clock
+    )
+    with transaction() as session:
+        alive.refresh_lease, alive.refresh_called_at = "of a dead process", clock.now
+        lost_keys._end_credentials(session.connection(), [alive.secret_id, before.secret_id], clock.now)
+
+    db.session.expire_all()
+    assert (alive.health, alive.health_reason, alive.broken_at) == (Health.ERROR, "key_lost", clock.now)
+    assert (alive.refresh_lease, alive.refresh_called_at, alive.secret_id) == (None, None, None)
+    assert "is lost" in connections.why_broken(alive)
+    assert (before.health_reason, before.broken_at, before.secret_id) == ("credential", None, None)
+    told = db.session.scalars(select(AuditEvent).where(AuditEvent.type == "connection.broken")).all()
+    assert [(each.subject, each.data["cause"]) for each in told] == [(alive.public_id, "key_lost")]
+    (letter,) = db.session.scalars(select(OutboxItem).where(OutboxItem.kind == letters.BROKEN))
+    assert letter.payload["connection"] == alive.id
+    assert ("staff" in letter.payload) is (owner_email is None)
+    assert (letter.state, letter.due_at) == (OutboxState.QUEUED, clock.now)
 
 
 # ── Deleting ────────────────────────────────────────────────────────────────

@@ -48,9 +48,13 @@ PARTIAL = (
     ('connection_request', 'ix_connection_request_hand_over', ('agency_id',), 'hand_over_to IS NOT NULL'),
     ('audit_event', 'ix_audit_event_owner_changed', ('workspace_id', 'id'), "type = 'connection.owner_changed'"),
 )
+PLAN = 'connection.refresh'
+FINISHED = (
+    ('ix_outbox_finished', f"finished_at IS NOT NULL AND kind != '{PLAN}'"),
+    ('ix_outbox_finished_plan', f"finished_at IS NOT NULL AND kind = '{PLAN}'"),
+)
 OPEN = "state IN ('queued', 'retry', 'claimed', 'transmitting')"
 IN_HAND = "state IN ('claimed', 'transmitting')"
-PLAN = 'connection.refresh'
 CONNECTION = sa.table(
     'connection',
     sa.column('id', sa.Integer()),
@@ -85,6 +89,8 @@ def upgrade() -> None:
     op.add_column('agency', sa.Column('hands_over', sa.Boolean(), nullable=False, server_default=sa.true()))
     for table, name, indexed, where in PARTIAL:
         op.create_index(name, table, list(indexed), sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+    for name, where in FINISHED:
+        op.create_index(name, 'outbox', ['finished_at'], sqlite_where=sa.text(where), postgresql_where=sa.text(where))
     _index_due(['kind', 'due_at'])
     op.create_index('ix_outbox_in_hand', 'outbox', ['leased_until'], sqlite_where=sa.text(IN_HAND), postgresql_where=sa.text(IN_HAND))
     op.create_index('ix_audit_event_subject', 'audit_event', ['subject', 'id'])
@@ -204,6 +210,8 @@ def downgrade() -> None:
     op.create_index('ix_connection_request_connection_id', 'connection_request', ['connection_id'])
     op.drop_index(op.f('ix_member_email'), table_name='member')
     op.drop_index('ix_outbox_in_hand', table_name='outbox')
+    for name, _where in FINISHED:
+        op.drop_index(name, table_name='outbox')
     _index_due(['due_at'])
     op.drop_index('ix_audit_event_subject', table_name='audit_event')
     for table, name, *_ in PARTIAL:
