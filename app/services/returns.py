@@ -1,7 +1,9 @@
 """Returns: a revoked connection's access is given back at its provider, and its secret shredded whatever comes of that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+
+from sqlalchemy import select
 
 from app import clock
 from app.database import end_reading, lock, transaction
@@ -52,6 +54,14 @@ def give_back(connection_id: int, *, agency_id: int) -> bool:
 def give_up(connection_id: int, *, agency_id: int, at: datetime) -> None:
     """Shred what could not be given back in the end: it is not kept for longer than it takes to try."""
     _settle(connection_id, Revocation.UNCONFIRMED, agency_id=agency_id, known=None, at=at)
+
+
+def clients(connection_ids: Collection[int]) -> dict[int, str | None]:
+    """The OAuth client of each of these connections, by its id: those of one are given back at the same provider."""
+    found = db.session.execute(
+        select(Connection.id, Connection.app_key, Connection.oauth_client).where(Connection.id.in_(connection_ids))
+    )
+    return {row.id: row.oauth_client or row.app_key for row in found}
 
 
 def _is_wanted(connection: Connection) -> bool:

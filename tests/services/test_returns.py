@@ -1,6 +1,7 @@
 """Giving back what a revoked connection had: asked for a day at most, shredded in the end, and never against who came back."""
 
 import json
+import time
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from app.oauth.revoke import RevokeLater, RevokeOutcome
 from app.oauth.token import Token
 from app.services import accounts, claims, connections, giving_back, returns, revocations, sealed, secrets
 from app.services.accounts import Grant
+from app.services.audit import Actor
 from app.services.giving_back import NotGivenBack
 from app.tenancy import across_tenants
 from app.vault import Masked, seal
@@ -424,3 +426,56 @@ def test_a_deleted_connection_is_given_back_too(forms, agency, owner, provider, 
 
     assert came_to(forms) == (Revocation.CONFIRMED, None)
     assert db.session.scalars(select(Connection)).all() == [forms]
+
+
+# ── Several providers ───────────────────────────────────────────────────────
+
+
+def hang(monkeypatch, *, seconds):
+    """Have Slack hang and then fail; says who was asked for what, and when."""
+    asked, began = [], time.perf_counter()
+
+    def revoke(app, _client, _endpoints, *, access_token, **_options):
+        asked.append((app.key, access_token.reveal(), time.perf_counter() - began))
+        if app.key == "slack":
+            time.sleep(seconds)
+            raise RevokeLater(Fault.UNAVAILABLE)
+        return RevokeOutcome.CONFIRMED
+
+    monkeypatch.setattr(giving_back, "revoke", revoke)
+    return asked
+
+
+def test_a_provider_that_hangs_holds_up_no_other_and_is_given_up_for_a_while(
+    workspace, clock, app, monkeypatch, provider
+):
+    asked = hang(monkeypatch, seconds=3.0)
+    many = [connected(workspace, clock, "slack", access=f"s{n}", external_id=f"S{n}") for n in range(12)]
+    other = connected(workspace, clock, "hubspot", access="h", external_id="H")
+    for each in (*many, other):
+        revocations.revoke(each, by=Actor.client(PRIYA))
+    asked_from = time.perf_counter()
+
+    Worker(app, handlers=MINE, patience=0).run_once()
+
+    assert time.perf_counter() - asked_from < 12 * 3.0 / 2, "They were asked one after the other."
+    waited = {key: when for key, _token, when in asked if key == "hubspot"}
+    first = min(when for key, _token, when in asked if key == "slack")
+    assert waited["hubspot"] - first < 3.0, "It waited for the one that hangs."
+    assert came_to(other) == (Revocation.CONFIRMED, None)
+    assert [key for key, *_ in asked].count("slack") <= 6
+    kinds = db.session.scalars(select(OutboxItem.error).where(OutboxItem.kind == revocations.KIND))
+    assert sorted(map(str, kinds)) == ["None"] + ["provider"] * 12
+
+
+def test_what_was_given_up_for_a_while_is_asked_for_in_the_end(workspace, clock, app, monkeypatch, provider):
+    asked = hang(monkeypatch, seconds=0)
+    for n in range(8):
+        each = connected(workspace, clock, "slack", access=f"s{n}", external_id=f"S{n}")
+        revocations.revoke(each, by=Actor.client(PRIYA))
+
+    for _ in range(8):
+        Worker(app, handlers=MINE, patience=0).run_once()
+        clock.forward(minutes=1)
+
+    assert {token for _key, token, _when in asked} == {f"s{n}" for n in range(8)}

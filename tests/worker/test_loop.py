@@ -198,7 +198,7 @@ def test_an_idle_worker_writes_nothing_and_asks_little(app, started, monkeypatch
         (asked if statement.startswith(("SELECT", "BEGIN")) else written).append(statement)
 
     done, real = threading.Event(), chores.of
-    monkeypatch.setattr(chores, "of", lambda watch: [*real(watch), chores.Chore(3600, done.set)])
+    monkeypatch.setattr(chores, "of", lambda *watches: [*real(*watches), chores.Chore(3600, done.set)])
     started(handler(lambda _item: None))
     wait_for(done.is_set)  # the chores have been done once
     with app.app_context():
@@ -216,7 +216,7 @@ def test_an_idle_worker_writes_nothing_and_asks_little(app, started, monkeypatch
 
 def test_a_heartbeat_keeps_what_takes_long(app, put, states, started, monkeypatch):
     monkeypatch.setattr(loop, "HEARTBEAT", 0.05)
-    monkeypatch.setattr("app.worker.chores.of", lambda _watch: [])
+    monkeypatch.setattr("app.worker.chores.of", lambda *_watches: [])
     go_on = threading.Event()
     started(handler(lambda _item: go_on.wait(60)))
     put("a")
