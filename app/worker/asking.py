@@ -60,12 +60,17 @@ class Run:
             provider = _provider_of(item)
             if self._failed[provider] >= SILENT:
                 told.append((item, Postponed(UNAVAILABLE, clock.now() + GIVEN_UP)))
-            elif len(self._under_way) < WIDTH and self._asked[provider] < EACH:
+            elif self._has_room(item):
                 self._under_way[self._pool.submit(self._one, item)] = item
                 self._asked[provider] += 1
             else:
                 waiting.append(item)
         return told
+
+    def _has_room(self, item: Claimed) -> bool:
+        """Whether it may begin now: two pieces of work for the same are done one after the other."""
+        is_alone = all(each.payload != item.payload for each in self._under_way.values())
+        return is_alone and len(self._under_way) < WIDTH and self._asked[_provider_of(item)] < EACH
 
     def _ended(self) -> Iterator[Outcome]:
         done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
