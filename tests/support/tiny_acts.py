@@ -29,6 +29,8 @@ def commit(_made):
         new = dirty = deleted = ()
         info = property(lambda _: {})
         in_transaction = rollback = connection = commit = staticmethod(lambda **_: None)
+        dialect = property(lambda self: self)
+        get_bind = staticmethod(lambda: Session())
 
     database.db = type("Db", (), {"session": staticmethod(Session)})
     with database.transaction():
