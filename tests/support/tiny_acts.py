@@ -30,7 +30,7 @@ def commit(_made):
         info = property(lambda _: {})
         in_transaction = rollback = connection = commit = staticmethod(lambda **_: None)
         dialect = property(lambda self: self)
-        get_bind = staticmethod(lambda: Session())
+        get_bind = classmethod(lambda cls: cls())
 
     database.db = type("Db", (), {"session": staticmethod(Session)})
     with database.transaction():
