@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, select, union_all
 
+from app import clock
 from app.extensions import db
 from app.i18n import _, list_of, ngettext
 from app.models import AuditEvent, Connection, FlowSurface, Revocation
@@ -39,8 +40,8 @@ def page(
 
     `after` and `before` are public ids of events, unknown ones count for none.
     """
-    size = size or paging.PAGE
-    known = {row.public_id: row for row in db.session.execute(_subjects(*portal_connections.of(visitor)))}
+    size, at = size or paging.PAGE, clock.now()
+    known = {row.public_id: row for row in db.session.execute(_subjects(*portal_connections.told_of(visitor, at=at)))}
     parts = _parts(visitor, known)
     over = _given_up(visitor, [each.subject for each in parts if each.subject not in known])
     known |= over
@@ -262,4 +263,5 @@ ACTS: dict[str, Callable[[_Told], tuple[str, str]]] = {
     ownership.CHANGED: _became_anothers,
     "connection.owner_returned": lambda told: (_("passed back to %(who)s", who=told.who(told.text("owner"))), ""),
     "connection.renamed": _renamed,
+    "connection.deleted": lambda told: (_("deleted"), told.by),
 }

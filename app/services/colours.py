@@ -42,7 +42,7 @@ def parse(text: str, *, field: str = "accent") -> str:
     """`#rrggbb` in lower case; Refused for anything else."""
     colour = text.strip().lower()
     if not re.fullmatch(r"#?[0-9a-f]{6}", colour):
-        raise Refused(_("Write the colour as # and six digits, like #a03c17."), field=field)
+        raise Refused(_("Write the colour as # and six digits or letters from a to f, like #a03c17."), field=field)
     return f"#{colour.removeprefix('#')}"
 
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
@@ -11,7 +12,7 @@ from app.errors import NotFound
 from app.extensions import db
 from app.i18n import _
 from app.models import Connection, Health, Revocation, Slot, Workflow
-from app.services import connections, paging, revocations, scopes
+from app.services import connections, paging, portal_places, revocations, scopes
 from app.services.badges import Badge
 from app.services.paging import Page
 from app.services.portal_visitors import Visitor
@@ -83,10 +84,19 @@ def get(visitor: Visitor, public_id: str) -> Held:
 
 def of(visitor: Visitor) -> tuple[ColumnElement[bool], ...]:
     """What `connections.is_owned` says, for a statement."""
+    return Connection.workspace_id == visitor.workspace_id, Connection.deleted_at.is_(None), _owned(visitor)
+
+
+def told_of(visitor: Visitor, *, at: datetime) -> tuple[ColumnElement[bool], ...]:
+    """The same, and what was deleted lately: it stays in the activity for a while."""
+    lately = portal_places.told_of(Connection, portal_places.told_since(at))
+    return Connection.workspace_id == visitor.workspace_id, lately, _owned(visitor)
+
+
+def _owned(visitor: Visitor) -> ColumnElement[bool]:
     own = and_(Connection.owner_email == visitor.email, Connection.owner_left_at.is_(None))
     left = and_(Connection.owner_email.is_not(None), Connection.owner_left_at.is_not(None))
-    owned = or_(own, left) if visitor.is_member else own
-    return Connection.workspace_id == visitor.workspace_id, Connection.deleted_at.is_(None), owned
+    return or_(own, left) if visitor.is_member else own
 
 
 def workflows_using(found: Iterable[Connection]) -> dict[int, list[Workflow]]:

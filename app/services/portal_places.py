@@ -1,16 +1,20 @@
-"""Who may enter the portal, and where: a workspace's present members, and whoever owns a connection there."""
+"""Who may enter the portal, and where: a workspace's present members, and whoever owns a connection there, or did lately."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 from sqlalchemy.orm import aliased
 
+from app import clock
 from app.extensions import db
 from app.models import Agency, Connection, Member, Workflow, Workspace
 from app.services import paging
 from app.services.paging import Page
 from app.tenancy import across_tenants
+
+TOLD_FOR = timedelta(days=30)  # how long after it was deleted a connection stays in its owner's activity
 
 
 def membership(workspace_id: Any, email: Any) -> ColumnElement[bool]:
@@ -21,15 +25,28 @@ def membership(workspace_id: Any, email: Any) -> ColumnElement[bool]:
     )
 
 
-def ownership(workspace_id: Any, email: Any) -> ColumnElement[bool]:
-    """Whether the address owns a connection of the workspace, as a condition."""
+def told_of(connection: Any, since: Any) -> ColumnElement[bool]:
+    """Whether a connection's owner is told of it, as a condition: while it is there, and for so long after it was deleted.
+
+    `since` is what `told_since` says, or a parameter that will be.
+    """
+    return or_(connection.deleted_at.is_(None), connection.deleted_at > since)
+
+
+def told_since(at: datetime) -> datetime:
+    """What was deleted before is told to nobody any more."""
+    return at - TOLD_FOR
+
+
+def ownership(workspace_id: Any, email: Any, since: Any) -> ColumnElement[bool]:
+    """Whether the address has something to read in the workspace that it owns, as a condition; `since` as for `told_of`."""
     connection = aliased(Connection)
     return exists(
         select(connection.id).where(
             connection.workspace_id == workspace_id,
             connection.owner_email == email,
             connection.owner_left_at.is_(None),
-            connection.deleted_at.is_(None),
+            told_of(connection, since),
         )
     )
 
@@ -41,7 +58,7 @@ def of_address(email: Any) -> Select[int]:
         connection.owner_email == email,
         connection.workspace_id.is_not(None),
         connection.owner_left_at.is_(None),
-        connection.deleted_at.is_(None),
+        told_of(connection, told_since(clock.now())),
     )
     joined = select(member.workspace_id).where(member.email == email, member.removed_at.is_(None))
     place = aliased(Workspace)

@@ -84,7 +84,7 @@ _owns_elsewhere = (
         _theirs.workspace_id.is_not(None),
         _theirs.workspace_id != PortalSession.workspace_id,
         _theirs.owner_left_at.is_(None),
-        _theirs.deleted_at.is_(None),
+        portal_places.told_of(_theirs, bindparam("told_since")),
         or_(PortalSession.agency_id.is_(None), _theirs.agency_id == PortalSession.agency_id),
     )
     .correlate(PortalSession)
@@ -111,7 +111,7 @@ ENTERED = Prepared(
         Agency.logo_digest,
         Agency.timezone,
         _name.label("name"),
-        portal_places.ownership(PortalSession.workspace_id, PortalSession.email).label("owns"),
+        portal_places.ownership(PortalSession.workspace_id, PortalSession.email, bindparam("told_since")).label("owns"),
         or_(_has_other_membership, _owns_elsewhere).label("has_other_places"),
     )
     .join(Workspace, and_(Workspace.id == PortalSession.workspace_id, _elsewhere))
@@ -123,7 +123,8 @@ ENTERED = Prepared(
 def enter(id_hash: bytes, *, at: datetime, is_poll: bool = False) -> Visitor | None:
     """Who is signed in to the workspace that they picked, if they may still be there; a poll is no sign of life."""
     with across_tenants("a cookie does not say of which agency it is"):
-        row = ENTERED(id_hash=id_hash, at=at, idle_since=at - IDLE).one_or_none()
+        told_since = portal_places.told_since(at)
+        row = ENTERED(id_hash=id_hash, at=at, idle_since=at - IDLE, told_since=told_since).one_or_none()
         if row is None or not (row.name is not None or row.owns):
             return None
         _touch(row, at=at, is_poll=is_poll)

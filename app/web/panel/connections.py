@@ -119,7 +119,8 @@ def delete_connection(connection_id: str) -> ResponseReturnValue:
         revocations.delete(g.agency, connection_id, confirmed=form.confirmed.data, by=g.staff)
     except NeedsConfirmation as needed:
         return _delete_dialog(connections.get(g.agency, connection_id), str(needed))
-    toast(_("Deleted %(name)s", name=name))
+    said = revocations.words(connection)
+    toast(_("Deleted %(name)s", name=name), said.text if said else "")
     return go(url_for("panel.show_connections"))
 
 

@@ -355,6 +355,14 @@ def test_delete_of_what_nothing_uses_asks_once_and_needs_no_more(maya, workspace
     assert maya.post(at(held, "/delete"), htmx=True).headers["HX-Redirect"] == "/panel/connections"
 
 
+def test_delete_says_what_became_of_it_at_the_provider(maya, workspace):
+    held = factories.make_connection(workspace, name="Front desk")
+    maya.post(at(held, "/delete"), htmx=True)
+
+    shown = one(page(maya.get("/panel/connections")), ".gh-toasts > .toast")
+    assert "Deleted Front desk We stopped using it and deleted it here; Slack did not confirm" in words(shown)
+
+
 @pytest.mark.parametrize("act", ["/rename", "/revoke", "/delete"])
 def test_what_is_the_whole_agencys_is_for_owners_and_admins(maya, tom, workspace, act):
     ours = factories.make_connection(workspace, workspace_id=None)

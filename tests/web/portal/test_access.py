@@ -1,12 +1,14 @@
 """Who gets into the portal and for how long, what of it they reach, and how they leave."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import delete, select, update
 
 from app.database import transaction
 from app.extensions import db
 from app.models import AuditEvent, Connection, Member, PortalSession
-from app.services import members, portal_sessions, portal_visitors
+from app.services import members, portal_places, portal_sessions, portal_visitors
 from app.tenancy import across_tenants, acting_for
 from app.web.sessions import hash_of
 from tests import factories
@@ -68,16 +70,21 @@ def test_htmx_is_sent_to_the_door_with_the_whole_page(anybody):
     assert answer.headers["HX-Redirect"] == "/portal/login?to=show_connections"
 
 
-def test_who_owns_a_connection_gets_in_for_as_long_as_they_own_it(app, workspace, clock):
+def test_who_owns_a_connection_gets_in_for_as_long_as_there_is_something_to_read_of_it(app, workspace, clock):
     net_new = "priya@client.example"
     connection = factories.make_connection(workspace, owner_email=net_new)
     client = Client(app, factories.signed_in_client(app, net_new, workspace))
     assert is_in(client)
 
-    with transaction() as session:
-        session.execute(update(Connection).where(Connection.id == connection.id).values(deleted_at=clock.now))
+    for days, lets_in in ((0, True), (29, True), (30, False)):
+        deleted_at = clock.now - timedelta(days=days)
+        with transaction() as session:
+            session.execute(update(Connection).where(Connection.id == connection.id).values(deleted_at=deleted_at))
 
-    assert not is_in(client)
+        assert is_in(client) is lets_in
+        with across_tenants("a test's eye"):
+            found = portal_places.few(net_new, None)
+        assert found == ([(workspace.id, workspace.public_id)] if lets_in else [])
 
 
 def test_a_removed_member_is_out_at_once(signed_in, workspace, owner):

@@ -466,6 +466,29 @@ def test_the_activity_tells_of_a_revocation_and_what_came_of_it_in_one_line(dana
     assert "Slack · Front desk revoked by you. Revoked at Slack, and deleted here." in words(dana.get(PAGE))
 
 
+def test_what_staff_deleted_stays_in_its_owners_activity_for_a_while(app, agency, workspace, owner, slack):
+    """And in that of nobody else; what can be done with it is nothing."""
+    slack = factories.make_connection(workspace, owner_email=PRIYA, name="Priya's own")
+    note(slack, "connection.used", Actor("api_key", "Nightly export"))
+    priya = visitor(app, PRIYA, workspace)
+    revocations.delete(agency, slack.public_id, by=owner)
+
+    listed, said = priya.get(PAGE), words(priya.get(f"{PAGE}/activity"))
+
+    assert f'id="connection-{slack.public_id}"' not in listed
+    assert "Priya's own deleted by Northwind Studio" in said
+    assert "Priya's own revoked by Northwind Studio. Deleted here; Slack did not confirm that it is revoked there." in said
+    assert "Priya's own used by the API key “Nightly export”" in said
+    assert owner.email not in said
+    assert "Priya's own" not in words(visitor(app, DANA, workspace).get(f"{PAGE}/activity"))
+    for act in ("refresh", "reconnect", "rename", "revoke"):
+        assert priya.post(f"{PAGE}/{slack.public_id}/{act}", name="Mine").status_code == 404
+    own = factories.make_connection(workspace, "hubspot", owner_email=PRIYA, name="Another")
+    change(slack, deleted_at=clock.now() - timedelta(days=30))
+    assert own.public_id in priya.get(PAGE)
+    assert "Priya's own" not in words(priya.get(f"{PAGE}/activity"))
+
+
 def test_the_activity_says_which_workflows_a_failure_pauses_as_long_as_it_does(dana, slack, workspace, owner):
     live = [factories.make_workflow(workspace, owner, STEPS[0], name=name) for name in ("Intake", "Recall reminders")]
     draft = factories.make_workflow(workspace, owner, STEPS[0], name="Draft")
