@@ -468,7 +468,7 @@ def test_the_activity_tells_of_a_revocation_and_what_came_of_it_in_one_line(dana
 
 def test_what_staff_deleted_stays_in_its_owners_activity_for_a_while(app, agency, workspace, owner, slack):
     """And in that of nobody else; what can be done with it is nothing."""
-    slack = factories.make_connection(workspace, owner_email=PRIYA, name="Priya's own")
+    slack = factories.make_connection(workspace, owner_email=PRIYA, name="Own desk")
     note(slack, "connection.used", Actor("api_key", "Nightly export"))
     priya = visitor(app, PRIYA, workspace)
     revocations.delete(agency, slack.public_id, by=owner)
@@ -476,17 +476,17 @@ def test_what_staff_deleted_stays_in_its_owners_activity_for_a_while(app, agency
     listed, said = priya.get(PAGE), words(priya.get(f"{PAGE}/activity"))
 
     assert f'id="connection-{slack.public_id}"' not in listed
-    assert "Priya's own deleted by Northwind Studio" in said
-    assert "Priya's own revoked by Northwind Studio. Deleted here; Slack did not confirm that it is revoked there." in said
-    assert "Priya's own used by the API key “Nightly export”" in said
+    assert "Own desk deleted by Northwind Studio" in said
+    assert "Own desk revoked by Northwind Studio. Deleted here; Slack did not confirm that it is revoked there." in said
+    assert "Own desk used by the API key “Nightly export”" in said
     assert owner.email not in said
-    assert "Priya's own" not in words(visitor(app, DANA, workspace).get(f"{PAGE}/activity"))
+    assert "Own desk" not in words(visitor(app, DANA, workspace).get(f"{PAGE}/activity"))
     for act in ("refresh", "reconnect", "rename", "revoke"):
         assert priya.post(f"{PAGE}/{slack.public_id}/{act}", name="Mine").status_code == 404
     own = factories.make_connection(workspace, "hubspot", owner_email=PRIYA, name="Another")
     change(slack, deleted_at=clock.now() - timedelta(days=30))
     assert own.public_id in priya.get(PAGE)
-    assert "Priya's own" not in words(priya.get(f"{PAGE}/activity"))
+    assert "Own desk" not in words(priya.get(f"{PAGE}/activity"))
 
 
 def test_the_activity_says_which_workflows_a_failure_pauses_as_long_as_it_does(dana, slack, workspace, owner):
