@@ -118,13 +118,14 @@ def renew(connection: Connection, flow: Row | Flow, app: App, grant: Grant, *, a
 
 
 def _goes_on(connection: Connection, flow: Row | Flow) -> bool:
-    """Whether the refresh token that it has may be one of the new grant too: the same client's, and not at its end."""
+    """Whether the refresh token that it has may be one of the new grant too: of the same person and client, and not at its end."""
     if connection.health is Health.REVOKED:  # nothing of what it had may be used again
         return False
     if connection.health is Health.ERROR and connection.health_reason == Fault.GRANT_ENDED:
         return False
     is_same_id = connection.client_id is None or connection.client_id == flow.client_id
-    return is_same_id and connection.oauth_client == flow.oauth_client
+    is_same_person = connection.owner_email == flow.recipient
+    return is_same_person and is_same_id and connection.oauth_client == flow.oauth_client
 
 
 _WHOLE: dict[str, Any] = dict.fromkeys(  # what is no longer so of a connection that its owner approved anew

@@ -3,7 +3,7 @@
 import hashlib
 import secrets as random
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -382,11 +382,13 @@ def test_an_app_without_a_client_can_not_be_renewed(portal, workspace):
         ({"oauth_client": "another-slack"}, False),
         ({"health": Health.ERROR, "health_reason": Fault.GRANT_ENDED}, False),
         ({"health": Health.ERROR, "health_reason": Fault.CREDENTIAL}, True),
+        ({"owner_email": SAM, "owner_left_at": datetime(2026, 1, 1, tzinfo=UTC)}, False),
     ],
 )
-def test_the_refresh_token_stays_only_with_the_client_that_got_it(
-    broken, portal, agency, clock, monkeypatch, changes, is_kept
+def test_the_refresh_token_stays_only_with_the_client_and_the_person_that_got_it(
+    broken, portal, agency, workspace, clock, monkeypatch, changes, is_kept
 ):
+    factories.make_member(workspace, PRIYA, "Priya")
     client = oauth_clients.for_app(agency, "slack")
     with transaction():
         secrets.keep(broken, {"access_token": "old", "refresh_token": "kept"}, at=clock.now)

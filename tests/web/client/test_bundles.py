@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from app.extensions import db
 from app.models import AuditEvent, Connection, Flow, FlowStatus, Health, Notice, OutboxItem, Secret, Status
-from app.services import connection_requests, connections, flows, grants, link_tokens, secrets, sending
+from app.services import accounts, connection_requests, flows, grants, link_tokens, secrets, sending
 from tests import factories
 
 pytestmark = pytest.mark.both_databases
@@ -317,7 +317,7 @@ def test_a_grant_is_given_back_when_storing_it_fails(visitor, asked, person, mon
     page = visitor.open(asked[0])
     visitor.get(page)
     started = visitor.start(page, asked[0])
-    monkeypatch.setattr(connections, "store", fail)
+    monkeypatch.setattr(accounts, "store", fail)
     monkeypatch.setattr(visitor.web.application, "testing", False)
 
     assert visitor.approve(started, person).status_code == 500
