@@ -66,7 +66,10 @@ def test_what_is_typed_is_shown_and_nothing_of_it_is_saved(maya, agency):
         ({"name": ""}, "This is required."),
         ({"name": "North\u202ewind"}, None),
         ({"accent": "#a03"}, "Write the colour as # and six digits or letters from a to f, like #a03c17."),
-        ({"accent": "#a03c17;} body{display:none"}, "Write the colour as # and six digits or letters from a to f, like #a03c17."),
+        (
+            {"accent": "#a03c17;} body{display:none"},
+            "Write the colour as # and six digits or letters from a to f, like #a03c17.",
+        ),
         ({"sender_name": "a\r\nBcc: x@y.example"}, None),
         ({"sender_address": "a@b"}, None),
         ({"support_email": "help@"}, None),
