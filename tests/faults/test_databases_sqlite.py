@@ -16,7 +16,7 @@ from tests.support.variant import Change
 PROCESSES = 4
 BEGINS = '"BEGIN IMMEDIATE" if write else "BEGIN"'
 DEFERRED = Change("app.database", BEGINS, '"BEGIN"')
-IMPATIENT = Change("app.database", "busy_timeout=20000", "busy_timeout=0")
+IMPATIENT = Change("app.database", "busy_timeout={WRITES_WAIT * 1000:.0f}", "busy_timeout=0")
 IMMEDIATE = Change("app.database", BEGINS, '"BEGIN IMMEDIATE"')
 VIEW = 'template = "panel/people/_list.html" if is_htmx() else "panel/people/index.html"'
 PAGES = ("/panel/workspaces", "/panel/account", "/panel/apps")

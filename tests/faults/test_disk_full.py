@@ -22,11 +22,11 @@ from tests.support.variant import Change
 
 UNSAID = Change(
     "app.database",
-    "        session.commit()\n",
-    "        try:\n            session.commit()\n        except Exception:\n            session.rollback()\n",
+    "            session.commit()\n",
+    "            try:\n                session.commit()\n            except Exception:\n                session.rollback()\n",
 )
 # PostgreSQL looks for room before the commit already.
-UNSAVED = Change("app.database", "        session.commit()\n", "        session.rollback()\n")
+UNSAVED = Change("app.database", "            session.commit()\n", "            session.rollback()\n")
 
 
 class OnSqlite:
