@@ -1,140 +1,30 @@
-"""Giving back what a revoked connection had: asked for a day at most, shredded in the end, and never against who came back."""
+"""Giving back what a revoked connection had: asked for a day at most, and shredded in the end."""
 
-import json
 import time
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 
 from app import runtime
 from app.database import transaction
 from app.extensions import db
-from app.models import AuditEvent, Connection, FlowSurface, Health, OutboxItem, OutboxState, Revocation, Secret
+from app.models import Health, OutboxItem, OutboxState, Revocation, Secret
 from app.oauth.faults import Fault
 from app.oauth.revoke import RevokeLater, RevokeOutcome
-from app.oauth.token import Token
-from app.services import accounts, claims, connections, giving_back, returns, revocations, sealed, secrets
-from app.services.accounts import Grant
+from app.services import claims, giving_back, returns, revocations
 from app.services.audit import Actor
 from app.services.giving_back import NotGivenBack
 from app.tenancy import across_tenants
-from app.vault import Masked, seal
 from app.worker import Worker
-from app.worker.handlers import HANDLERS
 from tests import factories
+from tests.services import returning
+from tests.services.returning import MINE, PRIYA, came_to, connected, job, token, told
 from tests.support import shared_app
-from tests.support.elsewhere import elsewhere
 
 pytestmark = pytest.mark.both_databases
-MINE = [handler for handler in HANDLERS if handler.kind == revocations.KIND]  # others left work of other kinds
 agency, app, config, stranger = shared_app.fixtures
-
-PRIYA = "priya.nair@harbordental.example"
-ACCOUNT = {"issuer": "https://slack.example", "external_id": "T1"}
-
-
-class Provider:
-    """What a provider was asked to end, and what it answers; `meanwhile` happens before it does."""
-
-    def __init__(self):
-        self.asked, self.answer, self.meanwhile = [], RevokeOutcome.CONFIRMED, None
-
-    def revoke(self, app, client, endpoints, *, access_token, refresh_token, fields):
-        assert not db.session().in_transaction(), "nothing stays open while the provider is waited for"
-        self.asked.append((access_token.reveal(), refresh_token.reveal() if refresh_token else None, dict(fields)))
-        if self.meanwhile:
-            happens, self.meanwhile = self.meanwhile, None
-            happens()
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-@pytest.fixture(autouse=True)
-def apart(agency, monkeypatch):
-    """An account that no other test knows, and nothing of this kind to do that others left."""
-    monkeypatch.setitem(ACCOUNT, "external_id", f"T{agency.id}")
-    with across_tenants("a worker does everybody's work"), transaction() as session:
-        session.execute(delete(OutboxItem).where(OutboxItem.kind == revocations.KIND))
-
-
-@pytest.fixture
-def provider(monkeypatch):
-    provider = Provider()
-    monkeypatch.setattr(giving_back, "revoke", provider.revoke)
-    return provider
-
-
-def connected(workspace, clock, app_key="slack", *, access="access", **values):
-    made = factories.make_connection(
-        workspace, app_key, owner_email=PRIYA, endpoints=ENDPOINTS, **ACCOUNT | {"name": access} | values
-    )
-    with transaction():
-        secrets.keep(made, {"access_token": access, "refresh_token": f"{access} refresh"}, at=clock.now)
-    db.session.refresh(made)
-    return made
-
-
-ENDPOINTS = {name: f"https://slack.example/{name}" for name in ("authorize", "token", "refresh", "revoke")}
-
-
-@pytest.fixture
-def forms(workspace, clock):
-    """Of a provider that ends one token and leaves others of the account alone."""
-    return connected(workspace, clock, "typeform", kept={"team": "T1"})
-
-
-@pytest.fixture
-def revoked(forms, owner):
-    revocations.revoke(forms, by=owner)
-    return forms
-
-
-@pytest.fixture
-def work(app):
-    return lambda: Worker(app, handlers=MINE, patience=0).run_once()
-
-
-def job():
-    db.session.rollback()
-    return db.session.scalars(select(OutboxItem).where(OutboxItem.kind == revocations.KIND)).one()
-
-
-def came_to(connection):
-    db.session.rollback()
-    db.session.refresh(connection)
-    return connection.revocation, connection.secret_id
-
-
-def token(connection):
-    return secrets.reveal(connection)["access_token"].reveal()
-
-
-def told():
-    db.session.rollback()
-    return [
-        event.data["outcome"]
-        for event in db.session.scalars(select(AuditEvent).where(AuditEvent.type == "connection.discarded"))
-    ]
-
-
-def renew(connection, clock, access="renewed", refresh=None):
-    """Its owner approves it anew, as a callback does within the workspace's lock."""
-    flow = SimpleNamespace(
-        workspace_id=connection.workspace_id,
-        app_key=connection.app_key,
-        recipient=PRIYA,
-        oauth_client=connection.oauth_client,
-        client_id=connection.client_id,
-        surface=FlowSurface.PORTAL,
-        endpoints=connection.endpoints,
-        fields={},
-    )
-    brought = Token(access_token=Masked(access), refresh_token=Masked(refresh) if refresh else None, scopes=())
-    with transaction():
-        accounts.renew(connection, flow, connections.scopes.app_of(connection), Grant(brought, None, ()), at=clock.now)
+apart, forms, provider, revoked, work = returning.fixtures
 
 
 # ── What the provider answers ───────────────────────────────────────────────
@@ -316,116 +206,6 @@ def test_another_token_of_the_account_is_no_hindrance(agency, workspace, owner, 
     returns.give_back(first.id, agency_id=agency.id)
 
     assert came_to(first) == (Revocation.CONFIRMED, None)
-
-
-# ── Who comes back meanwhile ────────────────────────────────────────────────
-
-
-def test_what_was_connected_again_is_left_alone(revoked, provider, work, clock):
-    renew(revoked, clock)
-    work()
-
-    assert (provider.asked, job().state, job().error) == ([], OutboxState.DONE, "superseded")
-    assert (revoked.health, revoked.revocation) == (Health.ACTIVE, None)
-    assert (token(revoked), "refresh_token" in secrets.reveal(revoked)) == ("renewed", False)
-
-
-def test_who_is_back_while_the_provider_is_asked_wins(revoked, provider, work, clock):
-    provider.meanwhile = lambda: elsewhere(lambda connection: renew(connection, clock), revoked)
-    work()
-
-    assert len(provider.asked) == 1
-    db.session.refresh(revoked)
-    assert (revoked.health, revoked.revocation, told()) == (Health.ACTIVE, None, [])
-    assert token(revoked) == "renewed"
-    assert job().error == "superseded"
-
-
-def test_what_came_back_while_all_of_the_account_was_ended_is_not_taken_to_work(
-    workspace, owner, provider, work, clock
-):
-    """The provider may have ended the new access too; its next use tells."""
-    made = connected(workspace, clock)
-    revocations.revoke(made, by=owner)
-    provider.meanwhile = lambda: elsewhere(lambda connection: renew(connection, clock), made)
-    work()
-
-    db.session.refresh(made)
-    assert (made.health, made.revocation) == (Health.PENDING, None)
-
-
-def test_who_comes_back_and_is_revoked_again_is_asked_for_again(revoked, owner, provider, work, clock):
-    renew(revoked, clock)
-    clock.forward(minutes=1)
-    revocations.revoke(revoked, by=owner)
-    work()
-
-    assert came_to(revoked) == (Revocation.CONFIRMED, None)
-    assert [access for access, _, _ in provider.asked] == ["renewed"]
-
-
-def test_a_refresh_that_is_under_way_is_waited_for(agency, revoked, provider, clock):
-    with transaction():
-        revoked.refresh_lease = "x"
-    with pytest.raises(NotGivenBack):
-        returns.give_back(revoked.id, agency_id=agency.id)
-    assert provider.asked == []
-
-    clock.forward(minutes=5)
-    assert returns.give_back(revoked.id, agency_id=agency.id)
-
-
-def test_a_token_that_a_refresh_brought_meanwhile_is_given_back_too(revoked, provider, work, clock):
-    def refreshed(connection):
-        with transaction():
-            secrets.keep(connection, {"access_token": "newer", "refresh_token": "newer refresh"}, at=clock.now)
-
-    provider.meanwhile = lambda: elsewhere(refreshed, revoked)
-    work()
-    assert came_to(revoked)[0] is Revocation.PENDING
-    clock.to(job().due_at)
-    work()
-
-    assert [access for access, _, _ in provider.asked] == ["access", "newer"]
-    assert came_to(revoked) == (Revocation.CONFIRMED, None)
-
-
-def test_a_token_that_took_the_place_of_the_old_one_is_given_back_too(revoked, provider, work, clock):
-    """As a refresh does: the same row, another writing."""
-
-    def refreshed(connection):
-        with transaction():
-            connection.secret.version += 1
-            place = sealed.credential_place(connection.secret)
-            parts = json.dumps({"access_token": "newer", "refresh_token": "newer refresh"}).encode()
-            connection.secret.blob = seal(runtime.current().keyring, parts, place)
-
-    provider.meanwhile = lambda: elsewhere(refreshed, revoked)
-    work()
-    assert came_to(revoked)[0] is Revocation.PENDING
-    clock.to(job().due_at)
-    work()
-
-    assert [access for access, _, _ in provider.asked] == ["access", "newer"]
-    assert came_to(revoked) == (Revocation.CONFIRMED, None)
-
-
-def test_a_secret_that_comes_after_one_that_was_shredded_goes_on_counting(revoked, provider, work, clock):
-    """Work for a writing of the first is never taken for work of the second."""
-    before = revoked.secret.version
-    work()
-    clock.forward(hours=1)
-    renew(revoked, clock)
-
-    assert revoked.secret.version > before
-
-
-def test_a_deleted_connection_is_given_back_too(forms, agency, owner, provider, work):
-    revocations.delete(agency, forms.public_id, by=owner)
-    work()
-
-    assert came_to(forms) == (Revocation.CONFIRMED, None)
-    assert db.session.scalars(select(Connection)).all() == [forms]
 
 
 # ── Several providers ───────────────────────────────────────────────────────
