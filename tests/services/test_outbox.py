@@ -5,45 +5,19 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, func, select, true
+from sqlalchemy import func, select
 
-from app import clock
 from app.database import transaction
 from app.extensions import db
 from app.models import OutboxItem, OutboxState
 from app.services import claims, leases, outbox
 from app.services.claims import Failed, LeaseLost
 from app.tenancy import across_tenants
-
-KIND = "letter.sent"
+from tests.services import outbox_rows
+from tests.services.outbox_rows import KIND, claim_one, put, row
 
 both = pytest.mark.both_databases
-
-
-@pytest.fixture
-def at(agency):
-    return clock.now()
-
-
-@pytest.fixture(autouse=True)
-def everybody(agency):
-    with across_tenants("the worker's side"):
-        yield
-
-
-def put(agency, *keys, at, kind=KIND, **options):
-    with transaction():
-        return [outbox.put(kind, key, agency_id=agency.id, at=at, bundle=7, **options) for key in keys]
-
-
-def row(key="a", kind=KIND):
-    db.session.rollback()
-    return db.session.scalar(select(OutboxItem).where(OutboxItem.key == key, OutboxItem.kind == kind))
-
-
-def claim_one(at):
-    (item,) = claims.claim([KIND], at=at)
-    return item
+at, everybody = outbox_rows.fixtures
 
 
 @both
@@ -265,148 +239,3 @@ def test_hurry_makes_due_what_waited_for_that_cause_alone(agency, at, monkeypatc
     due = claims.claim([KIND], at=at)
     assert len(due) == 12
     assert "busy" not in {item.key for item in due}
-
-
-# ── Leases ───────────────────────────────────────────────────────────────────
-
-
-def test_watch_is_sure_only_after_its_patience():
-    now = [0.0]
-    watch = leases.Watch(90, steady=lambda: now[0])
-    silent, alive = leases.Mark(1, 1, clock.now()), leases.Mark(2, 1, clock.now())
-
-    assert watch.lapsed([silent, alive]) == []
-    now[0] = 89.9
-    assert watch.lapsed([silent, alive._replace(leased_until=clock.now())]) == []
-    now[0] = 90.0
-    assert watch.lapsed([silent, alive._replace(leased_until=clock.now())]) == [silent]
-    assert watch.lapsed([]) == []
-    assert watch.lapsed([silent]) == [], "seen anew, it is given the whole time again"
-
-
-@pytest.mark.parametrize("hours", [-2, 2])
-def test_a_lease_outlives_a_jump_of_the_clock(agency, at, hours):
-    put(agency, "a", at=at)
-    item = claim_one(at)
-    watch = leases.Watch()
-    watch.lapsed(leases.in_hand())
-
-    assert claims.claim([KIND], at=at + timedelta(hours=hours)) == []
-    assert watch.lapsed(leases.in_hand()) == []
-    claims.done(item, at=at)
-
-
-@both
-def test_renew_is_a_sign_of_life(agency, at):
-    put(agency, "a", at=at)
-    item = claim_one(at)
-    (before,) = leases.in_hand()
-
-    leases.renew([item], at=at + timedelta(seconds=20))
-    leases.release(before, at=at)
-
-    (after,) = leases.in_hand()
-    assert after == before._replace(leased_until=at + timedelta(seconds=20) + claims.LEASE)
-    claims.done(item, at=at)
-
-
-def test_release_counts_as_an_attempt_so_that_what_kills_workers_ends(agency, at):
-    put(agency, "a", at=at)
-    for attempt in range(1, claims.MOST_ATTEMPTS + 1):
-        claim_one(at)
-        (mark,) = leases.in_hand()
-        leases.release(mark, at=at)
-        assert row().attempts == attempt
-
-    assert (row().state, row().error) == (OutboxState.DEAD, "crashed")
-
-
-@pytest.mark.parametrize(
-    ("began", "hold", "state", "error"),
-    [
-        (False, False, OutboxState.RETRY, "crashed"),
-        (False, True, OutboxState.RETRY, "crashed"),
-        (True, False, OutboxState.RETRY, "crashed"),
-        (True, True, OutboxState.HELD, "uncertain"),
-    ],
-)
-def test_release_holds_what_had_begun_only_where_that_is_wished(agency, at, began, hold, state, error):
-    put(agency, "a", at=at)
-    item = claim_one(at)
-    if began:
-        claims.start(item, at=at, message=b"sealed", message_id="<1@here>")
-    (mark,) = leases.in_hand()
-
-    leases.release(mark, at=at, hold=hold)
-
-    assert (row().state, row().error, row().message) == (state, error, b"sealed" if began else None)
-
-
-def test_claim_reads_the_same_few_statements_however_many_rows_there_are(agency, at):
-    def statements(count):
-        put(agency, *(f"{count}-{number}" for number in range(count)), at=at)
-        seen = []
-        listener = lambda *args: seen.append(args[2])  # noqa: E731
-        event.listen(db.engine, "before_cursor_execute", listener)
-        claims.claim([KIND], at=at)
-        event.remove(db.engine, "before_cursor_execute", listener)
-        return len(seen)
-
-    assert statements(1) == statements(100)
-
-
-# ── What is over is left alone ───────────────────────────────────────────────
-
-
-def plans(act):
-    """By which index SQLite comes to the rows of the outbox, for each statement of an act."""
-    asked = []
-    note = lambda *args: asked.append(args[2:4])  # noqa: E731
-    event.listen(db.engine, "before_cursor_execute", note)
-    act()
-    event.remove(db.engine, "before_cursor_execute", note)
-    connection = db.session.connection()
-    told = [
-        str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all())
-        for statement, values in asked
-        if " outbox" in statement
-    ]
-    db.session.rollback()
-    return told
-
-
-LOOKS = {
-    "is due": lambda at: claims.is_due([KIND], at=at),
-    "claim": lambda at: claims.claim([KIND], at=at),
-    "hurry": lambda at: outbox.hurry([KIND], ["unreachable"], at=at),
-}
-
-
-@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
-def test_who_looks_for_what_is_due_passes_by_what_was_done(agency, at, look, monkeypatch):
-    put(agency, *map(str, range(20)), at=at)
-
-    assert all("ix_outbox_due" in plan for plan in plans(lambda: look(at)))
-
-    monkeypatch.setattr(outbox, "IS_OPEN", true())
-    monkeypatch.setattr(claims, "IS_OPEN", true())
-    assert not any("ix_outbox_due" in plan for plan in plans(lambda: look(at))), "or it would not be noticed"
-
-
-def test_who_looks_for_what_is_in_hand_passes_by_what_waits(agency, at, monkeypatch):
-    put(agency, *map(str, range(20)), at=at)
-
-    assert all("ix_outbox_in_hand" in plan for plan in plans(leases.in_hand))
-
-    monkeypatch.setattr(leases, "_IS_IN_HAND", true())
-    assert not any("ix_outbox_in_hand" in plan for plan in plans(leases.in_hand)), "or it would not be noticed"
-
-
-def test_what_is_written_for_later_is_passed_by_until_it_is_due(agency, at):
-    put(agency, *map(str, range(20)), at=at, due_at=at + timedelta(hours=1))
-
-    def look():
-        claims.is_due([KIND], at=at, ahead=True)
-        claims.claim([KIND], at=at, ahead=True)
-
-    assert all("kind=? AND due_at<?" in plan for plan in plans(look))
