@@ -1,44 +1,30 @@
 """Sending, resending and moving requests to another address: what ends in one mail per recipient."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import CompoundSelect, func, select, union_all, update
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy import func, select, update
 
 from app import clock
 from app.database import transaction
 from app.errors import Conflict, RateLimited, Refused
 from app.extensions import db
 from app.i18n import _, ngettext
-from app.models import Agency, Bundle, ConnectionRequest, Kind, Recipient, Slot, Staff, Status, Workflow
+from app.models import Agency, Bundle, ConnectionRequest, Kind, Recipient, Staff, Status, Workflow
 from app.services import (
     addresses,
     audit,
     bundles,
     connection_requests,
     mending_requests,
-    oauth_clients,
+    queued_requests,
     scopes,
     slot_requests,
 )
+from app.services.queued_requests import Left
 
 MOST_RESENDS = 3
-_WITH_SLOT = (
-    joinedload(ConnectionRequest.connection),
-    joinedload(ConnectionRequest.slot).options(joinedload(Slot.connection), selectinload(Slot.nodes)),
-)
-
-
-@dataclass(frozen=True)
-class Left:
-    """A recipient to whom nothing was sent, and why."""
-
-    recipient: str
-    apps: tuple[str, ...]
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -59,11 +45,8 @@ def send(workflow: Workflow, *, by: Staff, all_or_nothing: bool = False) -> Sent
     with transaction():
         bundles.turn(workflow.workspace_id)
         # point: send.locked
-        groups = _queued_by_recipient(workflow)
-        unfit = _unfit_apps(groups, by.agency)
-        astray = mending_requests.misdirected(each for asked in groups.values() for each in asked)
-        troubles = (_trouble(workflow, to, asked, unfit, astray) for to, asked in groups.items())
-        left = [trouble for trouble in troubles if trouble]
+        groups = queued_requests.by_recipient(workflow)
+        left = queued_requests.stuck(workflow, groups, by.agency)
         if left and all_or_nothing:
             raise Refused(" ".join(explain(each) for each in left))
         skipped = {each.recipient for each in left}
@@ -78,55 +61,6 @@ def send(workflow: Workflow, *, by: Staff, all_or_nothing: bool = False) -> Sent
 def explain(left: Left) -> str:
     """One sentence on what was left and why."""
     return _("Not sent to %(recipient)s: %(reason)s", recipient=left.recipient, reason=left.reason)
-
-
-def _queued_by_recipient(workflow: Workflow) -> dict[str, list[ConnectionRequest]]:
-    queued = (
-        select(ConnectionRequest)
-        .where(ConnectionRequest.id.in_(_queued(workflow)))
-        .options(*_WITH_SLOT)
-        .order_by(ConnectionRequest.id)
-    )
-    groups: dict[str, list[ConnectionRequest]] = defaultdict(list)
-    for asked in db.session.scalars(queued):
-        groups[asked.recipient].append(asked)
-    return groups
-
-
-def _queued(workflow: Workflow) -> CompoundSelect[tuple[int]]:
-    """The ids of what is queued here, and of what is queued elsewhere to mend a connection that is used here too."""
-    queued = select(ConnectionRequest.id).where(ConnectionRequest.status == Status.QUEUED)
-    here, elsewhere = ConnectionRequest.workflow_id == workflow.id, mending_requests.from_elsewhere(workflow)
-    return union_all(queued.where(here), queued.where(elsewhere))
-
-
-def _unfit_apps(groups: Mapping[str, Sequence[ConnectionRequest]], agency: Agency) -> set[str]:
-    """The keys of the apps among these that a client can't be asked for; one query however many there are."""
-    states = oauth_clients.states(agency)
-    apps = {each.app_key for asked in groups.values() for each in asked}
-    return {key for key in apps if key not in states or not states[key].ready}
-
-
-def _trouble(
-    workflow: Workflow,
-    recipient: str,
-    asked: Sequence[ConnectionRequest],
-    unfit: set[str],
-    misdirected: Sequence[ConnectionRequest],
-) -> Left | None:
-    names = {each.app_key: scopes.app_of(each).name for each in asked}
-    if workflow.archived_at or workflow.workspace.archived_at:
-        return Left(recipient, tuple(names.values()), _("this workspace is archived."))
-    at_fault = [name for key, name in names.items() if key in unfit]
-    if at_fault:
-        reason = _("%(app)s has no OAuth client. Set it up on the Apps page.", app=at_fault[0])
-        return Left(recipient, tuple(at_fault), reason)
-    astray = [each for each in asked if each in misdirected]
-    if astray:
-        return Left(
-            recipient, tuple(names[each.app_key] for each in astray), mending_requests.why_misdirected(astray[0])
-        )
-    return None
 
 
 def _dispatch(
@@ -156,7 +90,7 @@ def post(bundle: Bundle, *, at: datetime, due_at: datetime | None = None) -> Seq
     outstanding = db.session.scalars(
         select(ConnectionRequest)
         .where(ConnectionRequest.bundle_id == bundle.id, ConnectionRequest.status == Status.PENDING)
-        .options(*_WITH_SLOT)
+        .options(*queued_requests.WITH_SLOT)
         .execution_options(populate_existing=True)
     ).all()
     to_mend = scopes.needed_to_mend(outstanding)
@@ -323,7 +257,7 @@ def waiting(workflow: Workflow) -> Waiting:
     """How much of the workflow waits to be sent, and to how many."""
     row = db.session.execute(
         select(func.count(), func.count(func.distinct(ConnectionRequest.recipient))).where(
-            ConnectionRequest.id.in_(_queued(workflow))
+            ConnectionRequest.id.in_(queued_requests.ids(workflow))
         )
     ).one()
     return Waiting(row[0], row[1])

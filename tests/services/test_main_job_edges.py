@@ -7,7 +7,17 @@ from app.database import transaction
 from app.errors import Conflict, Refused
 from app.extensions import db
 from app.models import Channel, Connection, Health, OutboxItem, Source, Status, WorkflowVersion
-from app.services import connection_requests, intake, members, nodes, sending, slots, workflows, workspaces
+from app.services import (
+    connection_requests,
+    intake,
+    members,
+    nodes,
+    oauth_clients,
+    sending,
+    slots,
+    workflows,
+    workspaces,
+)
 from app.services.workflows import State
 from tests import factories
 from tests.support import browsing, shared_app
@@ -228,8 +238,8 @@ def test_publish_is_refused_whole_when_one_request_cannot_be_sent(agency, worksp
     factories.make_request(workflow.slots[0], owner)
     factories.make_request(workflow.slots[1], owner, recipient=SAM)
     if why == "the app lost its client":
-        real = sending.oauth_clients.states
-        monkeypatch.setattr(sending.oauth_clients, "states", lambda agency: without_slack(real(agency)))
+        real = oauth_clients.states
+        monkeypatch.setattr(oauth_clients, "states", lambda agency: without_slack(real(agency)))
     else:
         workspaces.archive(agency, workspace.public_id, by=owner)
     before = rows_of(agency)
@@ -243,8 +253,8 @@ def test_publish_is_refused_whole_when_one_request_cannot_be_sent(agency, worksp
 def test_send_leaves_out_the_recipient_who_cannot_be_sent_and_says_why(agency, workflow, owner, monkeypatch):
     unfit = factories.make_request(workflow.slots[0], owner)
     fit = factories.make_request(workflow.slots[1], owner, recipient=SAM)
-    real = sending.oauth_clients.states
-    monkeypatch.setattr(sending.oauth_clients, "states", lambda agency: without_slack(real(agency)))
+    real = oauth_clients.states
+    monkeypatch.setattr(oauth_clients, "states", lambda agency: without_slack(real(agency)))
 
     sent = sending.send(workflow, by=owner)
 
@@ -257,8 +267,8 @@ def test_send_leaves_out_the_recipient_who_cannot_be_sent_and_says_why(agency, w
 
 def test_send_leaves_out_all_of_a_recipients_apps_when_one_cannot_be_sent(workflow, owner, monkeypatch):
     asked = [factories.make_request(slot, owner) for slot in workflow.slots]
-    real = sending.oauth_clients.states
-    monkeypatch.setattr(sending.oauth_clients, "states", lambda agency: without_slack(real(agency)))
+    real = oauth_clients.states
+    monkeypatch.setattr(oauth_clients, "states", lambda agency: without_slack(real(agency)))
 
     sent = sending.send(workflow, by=owner)
 
