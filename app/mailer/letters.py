@@ -15,7 +15,7 @@ from app.mailer.transports import host_name
 from app.mailer.transports import sender as default_sender
 from app.services import branding, colours, connections, scopes
 from app.services.colours import Palette
-from app.services.due_letters import Break, Code, Due, Invitation, Passing
+from app.services.letter_facts import Break, Code, Due, Invitation, Passing
 
 
 @dataclass(frozen=True)
