@@ -179,7 +179,7 @@ CASES = [
     Stale("sign_out_everywhere", f"{SESSIONS}/end-all", sign_out_elsewhere, SESSIONS),
     Stale("sign_out", "/portal/sign-out", sign_out_elsewhere),
 ]
-# What is asked of somebody who is not signed in says on its own page what is over: tests/web/portal/test_sign_in.py.
+# What is asked of somebody who is not signed in says on its own page what is over: test_sign_in.py and test_sign_in_buttons.py.
 AT_THE_DOOR = {"ask_for_code", "enter_code", "press_button"}
 
 
