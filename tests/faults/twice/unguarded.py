@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Update, and_, event, update
 
 from app.extensions import db
 from app.models import OutboxItem, Workflow
-from app.services import bundle_mail, bundles, callbacks, claims, counters, mail_caps, sending
+from app.services import bundle_mail, bundles, callbacks, claims, counters, mail_caps, queued_requests, sending
 from tests.faults.twice import scenes
 from tests.support.crowd import Company
 
@@ -95,8 +95,8 @@ class Unconditional(Update):
 
 def _condition(patch: Patch, _: Life) -> None:
     """What is queued is read before its turn comes, and sent without looking again."""
-    real = sending._queued_by_recipient
-    patch.setattr(sending, "_queued_by_recipient", lambda workflow: getattr(_before, "queued", None) or real(workflow))
+    real = queued_requests.by_recipient
+    patch.setattr(queued_requests, "by_recipient", lambda workflow: getattr(_before, "queued", None) or real(workflow))
     patch.setattr(sending, "update", Unconditional)
     send = scenes.send
 
