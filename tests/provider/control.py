@@ -64,9 +64,7 @@ def calls() -> list[dict[str, Any]]:
 
 def reset() -> None:
     """Forget calls and faults."""
-    with record.lock:
-        record.calls.clear()
-        record.faults.clear()
+    record.forget()
 
 
 def misbehave(**fault: Any) -> None:

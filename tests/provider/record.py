@@ -61,6 +61,14 @@ def everything() -> list[dict[str, Any]]:
         return [asdict(call) for call in calls]
 
 
+def forget() -> None:
+    """Forget calls and faults; a call that is still being answered belongs to what is forgotten."""
+    global calls  # noqa: PLW0603 - calls under way keep the list that they began in
+    with lock:
+        calls = []
+        faults.clear()
+
+
 def record_and_misbehave(answer: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     """Wrap all that the provider answers (a Django middleware)."""
 
@@ -68,11 +76,11 @@ def record_and_misbehave(answer: Callable[[HttpRequest], HttpResponse]) -> Calla
         endpoint = next((name for end, name in ENDPOINTS.items() if incoming.path.endswith(end)), None)
         if endpoint is None:
             return answer(incoming)
-        call = _call(endpoint, incoming)
+        call, mine = _call(endpoint, incoming), calls
         response = _spoilt(endpoint, lambda: answer(incoming))
         call.status = response.status_code
         with lock:
-            calls.append(call)
+            mine.append(call)
         return response
 
     return handle

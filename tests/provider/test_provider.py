@@ -1,6 +1,8 @@
 import base64
 import hashlib
 import secrets
+import threading
+import time
 from urllib.parse import urlencode, urlsplit
 
 import httpx2
@@ -242,6 +244,17 @@ def test_misbehave_spoils_answers_as_often_as_told(web, shelf, tokens):
     shelf.misbehave("api", status=0, delay=0.2, times=1)
     with pytest.raises(httpx2.ReadTimeout):
         web.get(shelf.api_url, timeout=0.05)
+
+
+def test_a_call_that_ends_after_the_reset_is_forgotten_too(shelf):
+    shelf.misbehave("api", status=0, delay=0.4, times=1)
+    late = threading.Thread(target=shelf.call_api, args=["x"])
+    late.start()
+    time.sleep(0.2)
+    shelf.reset()
+    late.join()
+    shelf.call_api("y")
+    assert [call.endpoint for call in shelf.calls()] == ["api"]
 
 
 def test_control_needs_its_token(web, shelf):
