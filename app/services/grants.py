@@ -1,10 +1,11 @@
 """Grants that wait or are thrown away: sealed in their flow's row, then revoked at the provider and shredded."""
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app import clock, runtime
 from app.database import transaction
@@ -88,6 +89,12 @@ def drop(request_id: int, *, besides: int = 0, at: datetime) -> None:
         flow_rows.REPLACED(**of)
     for each in held:
         outbox.retry_now(KIND, each, at=at)
+
+
+def clients(flow_ids: Collection[int]) -> dict[int, str]:
+    """The OAuth client of each of these flows, by its id: what one brought is given back at the same provider."""
+    found = db.session.execute(select(Flow.id, Flow.oauth_client).where(Flow.id.in_(flow_ids)))
+    return {row.id: row.oauth_client for row in found}
 
 
 def discard(flow_id: int, *, agency_id: int) -> None:

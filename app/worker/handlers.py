@@ -68,7 +68,7 @@ HANDLERS = (
         )
         for kind in letters.KINDS
     ),
-    Handler(held_grants.KIND, open=grants.opened, ready=grants.is_ready, settled=grants.settled),
+    Handler(held_grants.KIND, open=grants.opened, ready=grants.is_ready, settled=grants.settled, look=grants.look),
     Handler(revocations.KIND, open=returns.opened, ready=returns.is_ready, settled=returns.settled, look=returns.look),
     Handler(
         refresh_plans.KIND,

@@ -12,11 +12,14 @@ from app.extensions import db
 from app.models import Health, OutboxItem, OutboxState, Revocation, Secret
 from app.oauth.faults import Fault
 from app.oauth.revoke import RevokeLater, RevokeOutcome
-from app.services import claims, giving_back, returns, revocations
+from app.oauth.token import Token
+from app.services import claims, giving_back, grants, late_tokens, returns, revocations
 from app.services.audit import Actor
 from app.services.giving_back import NotGivenBack
 from app.tenancy import across_tenants
+from app.vault import Masked
 from app.worker import Worker
+from app.worker.handlers import HANDLERS
 from tests import factories
 from tests.services import returning
 from tests.services.returning import MINE, PRIYA, came_to, connected, job, token, told
@@ -246,6 +249,24 @@ def test_a_provider_that_hangs_holds_up_no_other_and_is_given_up_for_a_while(
     assert [key for key, *_ in asked].count("slack") <= 6
     kinds = db.session.scalars(select(OutboxItem.error).where(OutboxItem.kind == revocations.KIND))
     assert sorted(map(str, kinds)) == ["None"] + ["provider"] * 12
+
+
+def test_late_tokens_of_a_provider_that_hangs_hold_up_no_others(workspace, clock, app, monkeypatch, provider):
+    asked = hang(monkeypatch, seconds=1.0)
+    slow = [connected(workspace, clock, "slack", access=f"s{n}", external_id=f"S{n}") for n in range(6)]
+    other = connected(workspace, clock, "hubspot", access="h", external_id="H")
+    with transaction():
+        for n, each in enumerate((*slow, other)):
+            each.health = Health.REVOKED
+            late = Token(access_token=Masked(f"late{n}"))
+            late_tokens.hold(each, late, exchanged=Masked("r"), at=clock.now)
+    handlers = [handler for handler in HANDLERS if handler.kind == grants.KIND]
+
+    Worker(app, handlers=handlers, patience=0).run_once()
+
+    when = {token: at for _key, token, at in asked}
+    assert when["late6"] - when["late0"] < 1.0, "It waited for the one that hangs."
+    assert max(when.values()) - when["late0"] < 6 * 1.0 / 2, "They were asked one after the other."
 
 
 def test_what_was_given_up_for_a_while_is_asked_for_in_the_end(workspace, clock, app, monkeypatch, provider):
