@@ -49,6 +49,7 @@
       frame.remove();
       return;
     }
+    measure(frame);
     for (let before = frame.previousElementSibling; before; before = frame.previousElementSibling) {
       const { scrollY: top } = before.contentWindow;
       if (before.dataset.what === frame.dataset.what) frame.contentWindow.scrollTo({ top, behavior: "instant" });
@@ -61,15 +62,38 @@
     for (const box of boxes) {
       const zoom = Math.min(1, box.clientWidth / WIDTHS[preview.dataset.size]);
       if (zoom > 0) box.style.setProperty("--gh-zoom", zoom);
+      measure(box.firstElementChild);
+    }
+  }
+
+  // How long its page is, for a box as long as that; a frame is never shorter than what it is shown in, so that it is first let shrink
+  function measure(frame) {
+    const page = frame.contentDocument?.documentElement, box = frame.parentElement;
+    if (!page || !box.offsetParent) return;
+    const top = page.scrollTop;
+    box.style.setProperty("--gh-long", "0px");
+    box.style.setProperty("--gh-long", `${page.scrollHeight}px`);
+    page.scrollTop = top;
+  }
+
+  // The switches stand as they stood when the page was last left, as after a save that was refused
+  function remember() {
+    const { what, size, scheme } = preview.dataset;
+    sessionStorage.setItem("preview", JSON.stringify({ what, size, scheme }));
+  }
+
+  function turn(name, value) {
+    preview.dataset[name] = value;
+    for (const each of preview.querySelectorAll(`[data-switch="${name}"] button`)) {
+      each.setAttribute("aria-pressed", String(each.value === value));
     }
   }
 
   preview.addEventListener("click", ({ target }) => {
     const button = target.closest("[data-switch] button");
     if (!button) return;
-    const group = button.parentElement;
-    preview.dataset[group.dataset.switch] = button.value;
-    for (const each of group.children) each.setAttribute("aria-pressed", String(each === button));
+    turn(button.parentElement.dataset.switch, button.value);
+    remember();
     fit();
     draw();
   });
@@ -100,7 +124,8 @@
     if (look.contains(target)) draw();
   });
 
-  new ResizeObserver(fit).observe(preview);
+  for (const [name, value] of Object.entries(JSON.parse(sessionStorage.getItem("preview") ?? "{}"))) turn(name, value);
+  new ResizeObserver(() => requestAnimationFrame(fit)).observe(preview);
   fit();
   draw();
 })();

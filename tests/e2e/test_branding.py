@@ -19,6 +19,12 @@ AT_THE_END = """(() => {
   return frame.scrollY + frame.innerHeight > frame.document.documentElement.scrollHeight - 2;
 })()"""
 
+ALL_IN_SIGHT = """(() => {
+  const frame = [...document.querySelectorAll("iframe")].find((each) => each.offsetParent);
+  const { scrollHeight, clientHeight } = frame.contentDocument.documentElement;
+  return scrollHeight - clientHeight < 2;
+})()"""
+
 config, home, house, office, served = in_process.fixtures
 
 
@@ -111,7 +117,31 @@ def test_a_logo_is_seen_at_once_and_stays_while_one_types_on(page, tmp_path: Pat
     expect(frame(page, "e-mail").locator("img.logo")).to_have_count(0)
 
 
+def test_a_preview_is_as_long_as_what_it_shows_where_there_is_room(page):
+    page.set_viewport_size({"width": 1280, "height": 1400})
+    for name, what in (("Phone", "page"), ("Desktop", "page"), ("E-mail", "e-mail"), ("Phone", "e-mail")):
+        switch(page, name).click()
+        expect(frame(page, what).get_by_text("help@").last).to_be_in_viewport(ratio=1)
+        wait_until(lambda: page.evaluate(ALL_IN_SIGHT))
+    page.set_viewport_size({"width": 1280, "height": 600})
+    wait_until(lambda: not page.evaluate(ALL_IN_SIGHT))
+
+
+def test_the_switches_stand_as_they_stood_when_a_save_was_refused(page):
+    for name in ("E-mail", "Desktop", "Dark"):
+        switch(page, name).click()
+    page.get_by_label("Support e-mail").fill("ask@")
+    page.get_by_role("button", name="Save branding").first.click()
+
+    expect(page.get_by_label("Support e-mail")).to_be_focused()
+    for name in ("E-mail", "Desktop", "Dark"):
+        expect(switch(page, name)).to_have_attribute("aria-pressed", "true")
+    expect(switch(page, "Page")).to_have_attribute("aria-pressed", "false")
+    expect(frame(page, "e-mail", "dark").get_by_text("needs you").first).to_be_visible()
+
+
 def test_a_preview_can_be_scrolled_by_keyboard_and_stays_where_it_is(page):
+    page.set_viewport_size({"width": 1280, "height": 600})
     expect(frame(page, "page").get_by_role("heading", level=1)).to_be_visible()
     top = "document.querySelector('iframe').contentWindow.scrollY"
     page.locator("iframe").first.focus()

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The first is Chromium without the parts that only a screen needs: it walks the same pages in half the time.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PACKAGES = NAMES[:2]  # the second where a distribution does not part them
 DOWNLOAD_SECONDS = 240
 PACKAGE_SECONDS = 900
 # Chromium's own errands would go to hosts outside; nothing but loopback resolves.
@@ -59,10 +61,12 @@ def _from_packages() -> None:
     if os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         _try(["apt-get", "update", "-qq"], quiet, PACKAGE_SECONDS)
-        _try(["apt-get", "install", "-qq", "-y", "--no-install-recommends", "chromium"], quiet, PACKAGE_SECONDS)
+        for package in PACKAGES:
+            if _try(["apt-get", "install", "-qq", "-y", "--no-install-recommends", package], quiet, PACKAGE_SECONDS):
+                return
 
 
-def _try(command: list[str], env: dict[str, str], seconds: int) -> None:
+def _try(command: list[str], env: dict[str, str], seconds: int) -> bool:
     sys.stderr.write(f"No Chromium yet, trying: {' '.join(command)}\n")
     with contextlib.suppress(subprocess.TimeoutExpired):
         done = subprocess.run(
@@ -72,6 +76,8 @@ def _try(command: list[str], env: dict[str, str], seconds: int) -> None:
             said = done.stdout.decode(errors="replace").strip().splitlines()
             why = next((line for line in said if line.startswith(("Error", "E:"))), "without a word")
             sys.stderr.write(f"That failed: {why}\n")
+        return done.returncode == 0
+    return False
 
 
 def pytest_configure(config: pytest.Config) -> None:

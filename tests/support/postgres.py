@@ -33,6 +33,7 @@ SETTINGS = {
     "unix_socket_directories": "",
     "timezone": "Asia/Kolkata",
 }
+ROOM = 4 * 2**30  # bytes, for the clusters of all workers
 
 
 @pytest.fixture(scope="session")
@@ -124,11 +125,8 @@ def on_disk(folder: Path) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def _made(settings: Mapping[str, str], data: Path | None = None, *options: str) -> Iterator[Server]:
-    home = Path(tempfile.mkdtemp(prefix="gatehouse-pg-"))
-    try:
-        if _as_root():
-            shutil.chown(home, unprivileged()["user"], unprivileged()["group"])
-        programs, data = _programs(home), data or home / "data"
+    with _folder() as home, _folder(_in_memory()) as roomy:
+        programs, data = _programs(home), data or roomy / "data"
         _initdb(programs, data, *options)
         server = Server(programs, data, settings)
         server.start()
@@ -136,8 +134,25 @@ def _made(settings: Mapping[str, str], data: Path | None = None, *options: str) 
             yield server
         finally:
             server.stop()
+
+
+@contextlib.contextmanager
+def _folder(inside: Path | None = None) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="gatehouse-pg-", dir=inside))
+    try:
+        if _as_root():
+            shutil.chown(folder, unprivileged()["user"], unprivileged()["group"])
+        yield folder
     finally:
-        shutil.rmtree(home)
+        shutil.rmtree(folder)
+
+
+def _in_memory() -> Path | None:
+    """A file system in memory, if there is one with room: making and dropping a database there takes a thirtieth of the time."""
+    memory = Path("/dev/shm")  # where Linux has it
+    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM:
+        return memory
+    return None
 
 
 def _as_root() -> bool:
