@@ -17,6 +17,7 @@ from app.tenancy import enter_tenant
 from tests import factories
 
 pytest_plugins = [  # each after those that it imports: pytest rewrites their assertions only so
+    "tests.support.once",
     "tests.support.noskip",
     "tests.support.proof",
     "tests.support.clock",
