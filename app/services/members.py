@@ -132,10 +132,11 @@ def invite_again(workspace: Workspace, public_id: str, *, by: Staff) -> None:
 
 @dataclass(frozen=True)
 class Removal:
-    """What follows from removing a member: so many of their connections pass to so many others."""
+    """What follows from removing a member: so many of their connections pass to so many others, and so many requests to mend one end."""
 
     connections: int
     others: int
+    mending: int
 
 
 def removal_of(member: Member) -> Removal:
@@ -146,7 +147,8 @@ def removal_of(member: Member) -> Removal:
         .select_from(Member)
         .where(Member.workspace_id == member.workspace_id, Member.removed_at.is_(None), Member.id != member.id)
     )
-    return Removal(db.session.scalar(owned) or 0, db.session.scalar(others) or 0)
+    mending = fulfilment.mending(*_asked_of(member))
+    return Removal(db.session.scalar(owned) or 0, db.session.scalar(others) or 0, len(mending))
 
 
 def remove(workspace: Workspace, public_id: str, *, by: Staff) -> int:
@@ -169,9 +171,12 @@ def remove(workspace: Workspace, public_id: str, *, by: Staff) -> int:
         told = {"email": member.email, "sessions": ended, "connections": len(passed)}
         audit.record("member.removed", member, by=by, at=at, **told)
         # point: connections.passed
-        asked_of = (ConnectionRequest.workspace_id == workspace.id, ConnectionRequest.recipient == member.email)
-        _withdraw(*asked_of, by=by, at=at)
+        _withdraw(*_asked_of(member), by=by, at=at)
     return len(passed)
+
+
+def _asked_of(member: Member) -> tuple[ColumnElement[bool], ...]:
+    return ConnectionRequest.workspace_id == member.workspace_id, ConnectionRequest.recipient == member.email
 
 
 def _withdraw(*which: ColumnElement[bool], by: Staff, at: datetime) -> None:

@@ -15,16 +15,14 @@ SAFE = "GET"
 
 
 def wanted() -> str | None:
-    """The key of the page that is asked for, or of the one that an htmx request was made from."""
-    if is_htmx():
-        return _key_of_url(request.headers.get("HX-Current-URL", ""))
-    if request.method != SAFE:
-        return None
+    """The key of the page that is asked for, or of the one that a form or an htmx request was sent from."""
+    if is_htmx() or request.method != SAFE:
+        return came_from()
     return _key(request.endpoint, request.view_args or {})
 
 
 def came_from() -> str | None:
-    """The key of the page that a form was sent from."""
+    """The key of the page that a request was sent from, by what the browser says."""
     return _key_of_url(request.headers.get("HX-Current-URL" if is_htmx() else "Referer", ""))
 
 

@@ -66,6 +66,7 @@ def standing(connection):
 def test_remove_withdraws_what_asks_them_to_mend_so_that_a_member_can_be_asked(workspace, owner, dana, held):
     asked = mending_requests.queue(held, by=owner)
     sending.send(asked.workflow, by=owner)
+    assert members.removal_of(dana) == members.Removal(connections=1, others=1, mending=1)
 
     members.remove(workspace, dana.public_id, by=owner)
 

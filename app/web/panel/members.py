@@ -60,21 +60,31 @@ def invite_member(workspace_id: str, member_id: str) -> ResponseReturnValue:
     return _changed(workspace)
 
 
-def _what_follows(removal: Removal) -> str:
-    """What becomes of a member's connections, in a sentence; none where there are none."""
-    many = removal.connections
-    if not many:
-        return ""
+def _what_follows(removal: Removal) -> list[str]:
+    """What becomes of a member's connections, and of what they are asked for."""
+    follows = [_where_they_go(removal)] if removal.connections else []
+    if removal.mending:
+        follows += [
+            ngettext(
+                "%(num)s request to reconnect an account is withdrawn: ask somebody else instead.",
+                "%(num)s requests to reconnect accounts are withdrawn: ask somebody else instead.",
+                removal.mending,
+            )
+        ]
+    return [*follows, _("What else they are still asked for can be resent to them as a link.")]
+
+
+def _where_they_go(removal: Removal) -> str:
     if not removal.others:
         return ngettext(
             "%(num)s connection of theirs stays, and nobody of this client can look after it until you add another member.",
             "%(num)s connections of theirs stay, and nobody of this client can look after them until you add another member.",
-            many,
+            removal.connections,
         )
     return ngettext(
         "%(num)s connection of theirs passes to the other members.",
         "%(num)s connections of theirs pass to the other members.",
-        many,
+        removal.connections,
     )
 
 

@@ -1,7 +1,8 @@
 import pytest
 
 from app import clock as app_clock
-from app.services import members
+from app.models import Health
+from app.services import members, mending_requests
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import errors, one, page, toasts
@@ -91,6 +92,17 @@ def test_removing_says_what_becomes_of_their_connections(tom, workspace, url):
     assert "2 connections of theirs pass to the other members." in page(tom.get(path, htmx=True)).text
 
     assert "2 connections passed to the other members." in toasts(tom.post(path, htmx=True))
+
+
+def test_removing_says_that_what_they_are_asked_to_mend_is_withdrawn(tom, workspace, url, owner):
+    member = factories.make_member(workspace, "dana@harbordental.example")
+    broken = factories.make_connection(workspace, owner_email=member.email, health=Health.ERROR)
+    workflow = factories.make_workflow(workspace, owner, ("slack", "send_channel_message"))
+    path, said = f"{url}/members/{member.public_id}/remove", "1 request to reconnect an account is withdrawn"
+    assert said not in page(tom.get(path, htmx=True)).text
+    mending_requests.queue(broken, workflow=workflow, by=owner)
+
+    assert said in page(tom.get(path, htmx=True)).text
 
 
 def test_the_list_says_how_far_each_member_has_come(app, tom, workspace, url):

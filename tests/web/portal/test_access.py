@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from app.database import transaction
 from app.extensions import db
@@ -48,6 +48,16 @@ def test_htmx_is_sent_to_the_door_with_the_whole_page(anybody):
     answer = anybody.get(HOME, **{"HX-Request": "true", "HX-Current-URL": f"http://localhost{HOME}"})
 
     assert answer.headers["HX-Redirect"] == "/portal/login?to=show_connections"
+
+
+def test_a_form_of_one_who_was_signed_out_meanwhile_leads_back_to_its_page(signed_in):
+    signed_in.get("/portal/sessions")
+    with across_tenants("a test's setting"), transaction() as session:
+        session.execute(delete(PortalSession))
+
+    answer = signed_in.post("/portal/sessions/end-all", headers={"Referer": "http://localhost/portal/sessions"})
+
+    assert answer.headers["Location"].endswith("?to=show_sessions")
 
 
 def test_who_owns_a_connection_gets_in_for_as_long_as_there_is_something_to_read_of_it(app, workspace, clock):
