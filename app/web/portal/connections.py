@@ -6,6 +6,7 @@ from flask import g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app import clock
+from app.errors import ProviderFailed, RateLimited
 from app.i18n import _
 from app.models import Revocation
 from app.services import activity, connections, portal_connections, portal_requests, renewals, revocations
@@ -50,7 +51,12 @@ def show_activity() -> ResponseReturnValue:
 def reconnect(connection_id: str) -> ResponseReturnValue:
     held = portal_connections.get(g.visitor, connection_id)
     session_hash = current_session().id_hash
-    return cards.leave(renewals.start(held.connection, by=g.visitor.email, agency=g.agency, session_hash=session_hash))
+    try:
+        started = renewals.start(held.connection, by=g.visitor.email, agency=g.agency, session_hash=session_hash)
+    except (ProviderFailed, RateLimited) as error:
+        toast(_("%(name)s was not reconnected", name=held.connection.name), str(error), kind="error")
+        return back()
+    return cards.leave(started)
 
 
 @bp.get("/connections/<connection_id>/rename")

@@ -7,7 +7,8 @@ from app.database import transaction
 from app.errors import Conflict
 from app.extensions import db
 from app.models import AuditEvent, Flow, FlowSurface, Health, Revocation
-from app.services import credentials, revocations
+from app.oauth.faults import Fault, OAuthError
+from app.services import credentials, flows, revocations
 from app.services.audit import Actor
 from tests import factories
 from tests.services.settling import change
@@ -130,6 +131,25 @@ def test_reconnect_leads_to_the_provider_for_the_same_connection(dana, slack):
     assert answer.headers["HX-Redirect"].startswith("https://slack.com/")
     flow = db.session.scalars(select(Flow)).one()
     assert (flow.connection_id, flow.surface, flow.recipient) == (slack.id, FlowSurface.PORTAL, DANA)
+
+
+def test_reconnect_says_on_the_list_why_it_can_not_begin(dana, slack, monkeypatch):
+    change(slack, health=Health.ERROR, health_reason="grant_ended")
+
+    def fail(*_, **__):
+        raise OAuthError(Fault.UNAVAILABLE)
+
+    monkeypatch.setattr(flows.authorize, "begin", fail)
+    dana.get(PAGE)
+
+    answer = dana.ask("POST", f"{PAGE}/{slack.public_id}/reconnect", data={"csrf_token": dana.token()})
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, PAGE)
+    assert "Front desk was not reconnected Slack can&#39;t be reached just now. Try again." in words(dana.get(PAGE))
+    for _ in range(flows.MOST_STARTS):
+        answer = dana.post(f"{PAGE}/{slack.public_id}/reconnect")
+    assert answer.status_code == 303
+    assert "Front desk was not reconnected Too many tries" in words(dana.get(PAGE))
 
 
 def test_reconnect_without_a_script_shows_a_page_that_moves_on(dana, slack):
