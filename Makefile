@@ -29,7 +29,7 @@ demo-reset: .venv/app.stamp ## Serve the demo, starting over
 
 test: .venv/dev.stamp ## Run every test; ARGS="-k word" narrows it
 	@$(PY) -m tests.support.browser
-	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+	$(PY) -m pytest -n 3 --dist worksteal $(ARGS)
 
 lint: .venv/dev.stamp ## Check style, types and templates
 	$(PY) -m ruff check .
