@@ -11,7 +11,7 @@ from app.services import pauses
 
 _its = Connection.id == bindparam("connection")
 _works = or_(Connection.health == Health.PENDING, Connection.health == Health.ACTIVE)
-_COLUMNS = (
+_WHICH = (
     Connection.id,
     Connection.public_id,
     Connection.agency_id,
@@ -19,6 +19,9 @@ _COLUMNS = (
     Connection.app_key,
     Connection.health,
     Connection.health_reason,
+)
+_COLUMNS = (
+    *_WHICH,
     Connection.oauth_client,
     Connection.client_id,
     Connection.endpoints,
@@ -56,13 +59,7 @@ STANDING = Prepared(select(*_COLUMNS, *_PAUSES).outerjoin(Secret, Secret.id == C
 # What a token that is still good takes: asked for at every use.
 IN_USE = Prepared(
     select(
-        Connection.id,
-        Connection.public_id,
-        Connection.agency_id,
-        Connection.workspace_id,
-        Connection.app_key,
-        Connection.health,
-        Connection.health_reason,
+        *_WHICH,
         Connection.fields,
         Connection.kept,
         Connection.refreshable,
@@ -88,13 +85,7 @@ WAITED_FOR = Prepared(
 # Both rows are locked, so that neither is of an earlier moment than the other.
 HELD = Prepared(
     select(
-        Connection.id,
-        Connection.public_id,
-        Connection.agency_id,
-        Connection.workspace_id,
-        Connection.app_key,
-        Connection.health,
-        Connection.health_reason,
+        *_WHICH,
         Connection.secret_id,
         Connection.refresh_lease,
         Secret.version,

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 from flask import g, request, url_for
@@ -138,19 +139,19 @@ def change_recipient(request_id: str) -> ResponseReturnValue:
 
 @bp.post(f"{REQUEST}/hand-over")
 def approve_hand_over(request_id: str) -> ResponseReturnValue:
-    asked = connection_requests.get(g.agency, request_id)
-    with telling():
-        handovers.approve(g.agency, request_id, to=request.form.get("to", ""), by=g.staff)
-        toast(_("Handed %(app)s over", app=scopes.app_of(asked).name), asked.recipient)
-    return current(asked.workflow)
+    return _settle_hand_over(handovers.approve, request_id, _("Handed %(app)s over"))
 
 
 @bp.post(f"{REQUEST}/hand-over/refuse")
 def refuse_hand_over(request_id: str) -> ResponseReturnValue:
+    return _settle_hand_over(handovers.refuse, request_id, _("Refused to hand %(app)s over"))
+
+
+def _settle_hand_over(settle: Callable[..., object], request_id: str, said: str) -> ResponseReturnValue:
     asked = connection_requests.get(g.agency, request_id)
     with telling():
-        handovers.refuse(g.agency, request_id, to=request.form.get("to", ""), by=g.staff)
-        toast(_("Refused to hand %(app)s over", app=scopes.app_of(asked).name), asked.recipient)
+        settle(g.agency, request_id, to=request.form.get("to", ""), by=g.staff)
+        toast(said % {"app": scopes.app_of(asked).name}, asked.recipient)
     return current(asked.workflow)
 
 
