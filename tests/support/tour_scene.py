@@ -38,6 +38,7 @@ from app.services import (
     mending_requests,
     nodes,
     revocations,
+    scopes,
     sending,
     staff,
     workspaces,
@@ -48,7 +49,7 @@ from app.tenancy import acting_for
 from tests import factories
 
 DANA, LEE, PRIYA = "dana.reyes@harbordental.example", "lee@harbordental.example", "priya.nair@harbordental.example"
-NOBODY, OUTSIDE = "nobody@harbordental.example", "books@ledger-and-sons.example"
+INES, NOBODY, OUTSIDE = "ines@harbordental.example", "nobody@harbordental.example", "books@ledger-and-sons.example"
 CRM = ["crm.objects.contacts.write"]
 STEPS = {
     "slack": "send_channel_message",
@@ -92,6 +93,7 @@ def make(app: Flask) -> Scene:
             _people(maya)
             harbor = _harbor(scene, maya)
             _clients(scene, maya, harbor)
+            _accounts(scene, maya, harbor)
             _archived(scene, maya)
     return scene
 
@@ -216,6 +218,20 @@ def _unsent(scene: Scene, maya: Staff, flow: Any, asked: dict[str, ConnectionReq
         if app == "slack":
             factories.make_request(node.slot, maya, recipient=PRIYA, note="For the second Slack.")
     nodes.add(flow, app_key="calendly", action_key="find_event", by=maya)
+
+
+def _accounts(scene: Scene, maya: Staff, harbor: Workspace) -> None:
+    """What one person is asked for with an account in mind, with one that is not theirs to give, and with one that they gave already."""
+    apps = ("slack", "hubspot", "google-sheets", "typeform")
+    flow = factories.make_workflow(harbor, maya, *((app, STEPS[app]) for app in apps), name="Whose account")
+    asked = {slot.app_key: factories.make_request(slot, maya, recipient=INES) for slot in flow.slots}
+    change(asked["slack"], expected_account="office@slack.example")
+    sending.send(flow, by=maya)
+    db.session.expire_all()
+    change(asked["hubspot"], notice=Notice.THEIRS)
+    account, needed = "ines@typeform.example", list(scopes.required(asked["typeform"]))
+    factories.make_connection(harbor, "typeform", owner_email=INES, account=account, scopes=needed)
+    scene.links["accounts"] = link_tokens.of(asked["slack"].bundle)
 
 
 def _archived(scene: Scene, maya: Staff) -> None:

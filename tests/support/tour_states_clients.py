@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.support.demo import Demo
 from tests.support.servers import wait_until
+from tests.support.tour_clients import choose, connect
 from tests.support.tour_scene import DANA, LEE, PRIYA, Scene, cookie_of
 
 Stop = tuple[str, Page]
@@ -17,6 +18,7 @@ def clients(browser: Browser, demo: Demo, scene: Scene) -> Iterator[Stop]:
     with browser.new_context() as home:
         page = home.new_page()
         yield from cards(page, demo, scene)
+        yield from accounts(page, demo, scene)
     with browser.new_context() as home:
         yield from signing_in(home, demo)
     with browser.new_context() as home:
@@ -34,6 +36,18 @@ def cards(page: Page, demo: Demo, scene: Scene) -> Iterator[Stop]:
     yield "branded-page-states", page
     page.locator("li.gh-app").filter(has_text="Zendesk").get_by_text("Someone else manages").click()
     yield "branded-page-hand-over", page
+
+
+def accounts(page: Page, demo: Demo, scene: Scene) -> Iterator[Stop]:
+    """One that is offered, one that is not theirs to give, and another one than was expected."""
+    page.goto(f"{demo.url}/l/{scene.links['accounts']}")
+    expect(page.get_by_role("button", name="Use ines@typeform.example")).to_be_visible()
+    yield "branded-page-accounts", page
+    connect(page, "Slack")
+    choose(page)
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("button", name="Use this account anyway")).to_be_visible()
+    yield "branded-page-other-account", page
 
 
 def signing_in(home: BrowserContext, demo: Demo) -> Iterator[Stop]:
