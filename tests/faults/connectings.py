@@ -79,10 +79,10 @@ class Connecting:
         return f"{path}?{urlencode(given)}"
 
     def come_back(self, address: str) -> int | None:
-        """Follow the provider's redirect; the status that came, or none."""
+        """Follow the provider's redirect; the status that came, or none. A browser goes on once it has the head of an answer."""
         self.answer = None
-        with contextlib.suppress(httpx2.TransportError):
-            self.answer = self.web.get(address).status_code
+        with contextlib.suppress(httpx2.TransportError), self.web.stream("GET", address) as answer:
+            self.answer = answer.status_code
         return self.answer
 
     def _csrf(self) -> str:
