@@ -72,7 +72,8 @@ def start(intake: Intake, request_id: str, *, typed: Mapping[str, str], session_
     app = scopes.app_of(asked)
     client = oauth_clients.for_app(intake.agency, app.key)
     at = clock.now()
-    minutes = pauses.minutes_left(client.paused_until, at=at) if client else 0
+    ends = (client.paused_until if client else None, asked.paused_until)
+    minutes = max(pauses.minutes_left(end, at=at) for end in ends)
     count = partial(limits.spend, f"flows of {intake.bundle.public_id}", at=at, window=LIFETIME, limit=MOST_STARTS)
     at_once = client is not None and minutes == 0 and _goes_at_once(app)
     if not at_once:  # else in the transaction that saves what comes of it

@@ -68,7 +68,7 @@ def ask(access: Access, *, renew: Callable[[], Tokens | None]) -> str:
     breaks_siblings = bool(way and way.breaks_siblings)
     if breaks_siblings and account is None:
         return ACCOUNT_UNKNOWN
-    if account and _is_in_use(access, account, breaks_siblings=breaks_siblings):
+    if _living_by_it(access, breaks_siblings=breaks_siblings):
         return KEPT_FOR_SIBLING
     client = _client(access)
     if client is None or app.oauth2 is None:
@@ -85,8 +85,8 @@ def ask(access: Access, *, renew: Callable[[], Tokens | None]) -> str:
         raise NotGivenBack(later.retry_after or 0) from None
     if outcome is RevokeOutcome.FAILED:
         raise NotGivenBack
-    if account and breaks_siblings and outcome is RevokeOutcome.CONFIRMED:
-        siblings.doubt(access, account)
+    if outcome is RevokeOutcome.CONFIRMED:
+        siblings.doubt(_living_by_it(access, breaks_siblings=breaks_siblings))
     return outcome
 
 
@@ -132,13 +132,13 @@ def tokens_of(token: Token) -> dict[str, Masked]:
     return {name: value for name, value in parts.items() if value}
 
 
-def _is_in_use(access: Access, account: Identity, *, breaks_siblings: bool) -> bool:
-    """Whether it would end a connection that lives: all of the account's where they hang together, else one with the very token."""
-    living = siblings.of(access, account)
+def _living_by_it(access: Access, *, breaks_siblings: bool) -> list[Connection]:
+    """The living connections that it would end: all of the account's where they hang together, else those with the very token."""
+    living = siblings.of(access, access.account) if access.account else siblings.of_any_account(access)
     if breaks_siblings:
-        return bool(living)
+        return list(living)
     ours = [access.tokens[name] for name in KNOWN_BY if name in access.tokens]
-    return any(token in ours for each in living for token in _tokens_of(each))
+    return [each for each in living if any(token in ours for token in _tokens_of(each))]
 
 
 def _tokens_of(connection: Connection) -> list[Masked]:

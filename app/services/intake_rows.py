@@ -20,6 +20,7 @@ from app.models import (
     Workflow,
 )
 from app.prepared import Prepared, Row
+from app.services import pauses
 
 BY_LINK = Prepared(
     select(
@@ -126,7 +127,9 @@ _requests = (
     .outerjoin(Node, Node.slot_id == Slot.id)
 )
 _is_in_bundle = ConnectionRequest.bundle_id == bindparam("bundle")
-ONE = Prepared(_requests.where(_is_in_bundle, ConnectionRequest.public_id == bindparam("named")))
+_paused_until = pauses.end_of(pauses.request_of(ConnectionRequest.public_id)).label("paused_until")
+_one = _requests.add_columns(_paused_until)
+ONE = Prepared(_one.where(_is_in_bundle, ConnectionRequest.public_id == bindparam("named")))
 _cards = (
     _requests.add_columns(
         ConnectionRequest.note,

@@ -104,6 +104,6 @@ def shred(secret_id: int, connection_id: int, *, agency_id: int, outcome: str, a
         )
         if gone.rowcount != 1:  # type: ignore[attr-defined]
             return
-        if connection.revocation is Revocation.CONFIRMED and outcome != Revocation.CONFIRMED:
+        if connection.revocation in (Revocation.CONFIRMED, Revocation.UNCONFIRMED) and outcome != Revocation.CONFIRMED:
             connection.revocation = Revocation(outcome) if outcome in set(Revocation) else Revocation.UNCONFIRMED
         audit.record("grant.discarded", connection, by=SYSTEM, at=at, app=connection.app_key, outcome=outcome)

@@ -43,7 +43,14 @@ def digest(text: str) -> str:
 def spend(key: str, *, at: datetime, window: timedelta, limit: int) -> None:
     """Count one try under the key; raises RateLimited once the window at hand has had `limit` of them."""
     if not counters.hit(key, at=at, window=window, limit=limit):
-        raise RateLimited(
-            _("Too many tries. Wait a little, then try again."),
-            retry_after=counters.seconds_left(at=at, window=window),
-        )
+        raise _too_many(counters.seconds_left(at=at, window=window))
+
+
+def spend_lately(key: str, *, at: datetime, window: timedelta, limit: int) -> None:
+    """The same for the time up to now, so that no edge of a window lets twice as many through."""
+    if not counters.hit_lately(key, at=at, window=window, limit=limit):
+        raise _too_many(counters.seconds_to_wait(key, at=at, window=window, limit=limit))
+
+
+def _too_many(retry_after: int) -> RateLimited:
+    return RateLimited(_("Too many tries. Wait a little, then try again."), retry_after=retry_after)

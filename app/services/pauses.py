@@ -1,8 +1,9 @@
 """Pauses that providers ask for (Retry-After, RFC 9110 10.2.3), kept in the database so that every process keeps them.
 
 An OAuth client may be shared by many agencies. What a provider says to somebody who connects puts off all that is done with
-the client; what it says of one connection, as somebody refreshed or tested it, puts off that one, and the refreshes with the
-client that nobody asked for. So nobody keeps others from connecting by refreshing what is theirs.
+the client; what it says of an account that was just connected puts off that request, or that connection; what it says of one
+connection, as somebody refreshed or tested it, puts off that one, and the refreshes with the client that nobody asked for. So
+nobody keeps others from connecting by what is theirs.
 """
 
 import math
@@ -30,6 +31,11 @@ def refreshes_of(client_key: Any) -> Any:
 def connection_of(public_id: Any) -> Any:
     """The name of a pause of one connection."""
     return "connection " + public_id
+
+
+def request_of(public_id: Any) -> Any:
+    """The name of a pause of one request."""
+    return "request " + public_id
 
 
 def of_one(standing: Row) -> tuple[str, str]:

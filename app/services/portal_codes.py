@@ -30,9 +30,9 @@ from app.tenancy import acting_for
 
 LIFETIME = timedelta(minutes=10)
 TRIES, DIGITS = 5, 6
-NONCE_BYTES = 16
+NONCE_BYTES, NOT_MAILED = 16, b""
 SOON, DAY = timedelta(minutes=15), timedelta(days=1)
-PER_VISITOR, PER_BOTH, PER_BOTH_DAY, PER_ADDRESS_DAY, PER_KNOWN_DAY = 20, 5, 10, 10, 10
+PER_VISITOR, PER_BOTH, PER_BOTH_DAY, PER_ADDRESS_DAY, PER_KNOWN_DAY = 20, 5, 5, 10, 10
 TRIES_PER_VISITOR = 50
 SPACES = re.compile(r"[\s-]+")
 
@@ -78,8 +78,9 @@ def ask(
     """Have a code mailed to an address, in place of what this browser was sent before; Refused for what is no address.
 
     `to` is the key of the page that the mailed button leads to, one of ours or none; `mark` the browser's (see `known_browsers`).
-    RateLimited by the visitor's network. Where the address has had enough, nothing is mailed, and what this browser was sent
-    for it stays good.
+    RateLimited by the visitor's network, which has half of an address's day at most, so that nobody alone keeps others from
+    their codes. Where the address has had enough, nothing is mailed, what this browser was sent for it stays good, and there
+    is no code to guess.
     """
     address = addresses.normalise(email)
     known = known_browsers.name_of(mark, address)
@@ -90,7 +91,7 @@ def ask(
             "public_id": new_public_id(),
             "agency_id": agency_id,
             "email": address,
-            "nonce": nonce,
+            "nonce": nonce if is_mailed else NOT_MAILED,
             "button_hash": digest(button),
             "tries": 0,
             "created_at": at,
@@ -114,10 +115,10 @@ def _spend(address: str, known: str | None, at: datetime) -> bool:
     visitor, account = limits.visitor(), limits.digest(address)
     limits.spend(f"portal code from {visitor}", at=at, window=SOON, limit=PER_VISITOR)
     limits.spend(f"portal code for {account} from {visitor}", at=at, window=SOON, limit=PER_BOTH)
-    limits.spend(f"portal codes a day for {account} from {visitor}", at=at, window=DAY, limit=PER_BOTH_DAY)
     own = f"portal codes a day for {account} by {limits.digest(known or '')}"
     if known is not None and counters.hit_lately(own, at=at, window=DAY, limit=PER_KNOWN_DAY):
         return True
+    limits.spend_lately(f"portal codes a day for {account} from {visitor}", at=at, window=DAY, limit=PER_BOTH_DAY)
     return counters.hit_lately(f"portal codes a day for {account}", at=at, window=DAY, limit=PER_ADDRESS_DAY)
 
 
@@ -149,7 +150,7 @@ def enter(code: str, *, browser_hash: bytes, at: datetime, missed: Callable[[str
             .values(tries=PortalCode.tries + 1)
             .returning(PortalCode)
         )
-        expected = code_of(row) if row else "-" * DIGITS
+        expected = code_of(row) if row and row.nonce != NOT_MAILED else "-" * DIGITS
         is_right = hmac.compare_digest(expected.encode(), SPACES.sub("", code).encode("utf-8", "surrogatepass"))
         used = _use(row, at) if row is not None and is_right else None
     if used is None:

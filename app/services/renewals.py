@@ -2,9 +2,12 @@
 
 import secrets
 
+from sqlalchemy import select
+
 from app import clock, runtime
 from app.database import end_reading, transaction
 from app.errors import ProviderFailed
+from app.extensions import db
 from app.i18n import _
 from app.models import Connection, FlowSurface, Notice
 from app.oauth.faults import OAuthError
@@ -24,7 +27,8 @@ def start(connection: Connection, *, by: str, agency: Host, session_hash: bytes)
     client = oauth_clients.for_app(agency, app.key)
     if client is None or app.oauth2 is None:
         raise ProviderFailed(_(connection_requests.NOT_OAUTH), code=Notice.UNCONFIGURED)
-    flows.keep_pause(app, pauses.minutes_left(client.paused_until, at=at))
+    own = db.session.scalar(select(pauses.end_of(pauses.connection_of(connection.public_id))))
+    flows.keep_pause(app, max(pauses.minutes_left(end, at=at) for end in (client.paused_until, own)))
     wanted = scopes.together(app, scopes.needed_of(connection), connection.scopes)
     fields, account = dict(connection.fields), connection.account
     purpose = {

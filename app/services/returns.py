@@ -23,11 +23,12 @@ SOON = 5  # seconds
 Written = tuple[int | None, int]
 
 
-def give_back(connection_id: int, *, agency_id: int) -> bool:
+def give_back(connection_id: int, *, agency_id: int, is_interrupted: bool = False) -> bool:
     """Ask a revoked connection's provider to end its access, and shred it; false if there is nothing to give back any more.
 
     Raises NotGivenBack until a day after it was revoked. Whoever has it connected again while the provider is asked wins:
-    what they brought stays, and is only as good as its next use finds it.
+    what they brought stays, and is only as good as its next use finds it. `is_interrupted`: a token of it may have been lost with
+    a process, so that what the provider says of the one before is no word on all of it.
     """
     with acting_for(agency_id):
         connection = db.session.get(Connection, connection_id, populate_existing=True)
@@ -47,6 +48,8 @@ def give_back(connection_id: int, *, agency_id: int) -> bool:
             if clock.now() < until:
                 raise NotGivenBack(error.retry_after, until=until) from None
             outcome = Revocation.UNCONFIRMED
+    if is_interrupted and outcome is Revocation.CONFIRMED:
+        outcome = Revocation.UNCONFIRMED
     # point: access.asked
     return _settle(connection_id, outcome, agency_id=agency_id, known=known, at=clock.now())
 

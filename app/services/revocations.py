@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import exists, select, update
 
@@ -24,6 +25,7 @@ from app.models import (
 from app.services import (
     audit,
     bundles,
+    causes,
     confirmations,
     connection_requests,
     connections,
@@ -89,7 +91,7 @@ def _turn(connection: Connection, *, at: datetime) -> None:
 
 
 def _end(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
-    standing = standing_of(connection)
+    standing, is_interrupted = standing_of(connection), connection.health_reason == causes.INTERRUPTED
     ended = db.session.execute(
         update(Connection)
         .where(Connection.id == connection.id, Connection.health != Health.REVOKED)
@@ -112,7 +114,8 @@ def _end(connection: Connection, *, by: Staff | Actor, at: datetime) -> None:
     audit.record("connection.revoked", connection, by=by, at=at, app=connection.app_key, account=connection.account)
     if standing is Revocation.PENDING and connection.secret is not None:
         key = f"{connection.public_id}:{connection.secret.public_id}"
-        outbox.put(KIND, key, agency_id=connection.agency_id, at=at, connection=connection.id)
+        told: dict[str, Any] = {"connection": connection.id} | ({"interrupted": True} if is_interrupted else {})
+        outbox.put(KIND, key, agency_id=connection.agency_id, at=at, **told)
     else:
         secrets.destroy(connection)
     # point: connection.revoked

@@ -45,7 +45,7 @@ def settle(flow: Row, app: App, grant: Grant) -> str:
         if lacking := protocol.missing(flow.scopes, grant.scopes, app):
             return _hold_partial(flow, grant, lacking, at=at)
         if grant.fault:
-            pauses.keep(flow.oauth_client, grant.fault.retry_after, at=at)
+            pauses.keep(pauses.request_of(flow.request), grant.fault.retry_after, at=at)
             return _give_back(flow, grant, flows.NOTICES.get(grant.fault.code, Notice.PROVIDER), at=at)
         if _is_other(asked, grant.identity):
             return _hold(flow, grant, Notice.OTHER_ACCOUNT, at=at)
@@ -146,7 +146,8 @@ def renew(flow: Row, app: App, grant: Grant) -> str:
         if connection is None:
             return throw_away(flow, grant, WITHDRAWN)
         if grant.fault or grant.identity is None:
-            pauses.keep(flow.oauth_client, grant.fault.retry_after if grant.fault else None, at=at)
+            name = pauses.connection_of(connection.public_id)
+            pauses.keep(name, grant.fault.retry_after if grant.fault else None, at=at)
             code = grant.fault.code if grant.fault else None
             return throw_away(flow, grant, flows.NOTICES.get(code, Notice.PROVIDER) if code else Notice.PROVIDER)
         if (connection.issuer, connection.external_id) != (grant.identity.issuer, grant.identity.id):

@@ -1,9 +1,9 @@
 """Siblings: connections that stand on one grant at a provider, whoever's they are here, and for whichever of its apps."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import joinedload
 
 from app import runtime
@@ -13,6 +13,8 @@ from app.models import Connection, Health
 from app.oauth.identify import Identity
 from app.services import oauth_clients
 from app.tenancy import across_tenants
+
+PAGE = 500
 
 
 class Granted(oauth_clients.Granted, Protocol):
@@ -29,19 +31,37 @@ def of(granted: Granted, account: Identity) -> Sequence[Connection]:
     One client may be set up for several apps, and by several agencies: where what they revoke goes to one address, the provider
     sees one grant.
     """
+    of_account = (Connection.issuer == account.issuer, Connection.external_id == account.id)
     with across_tenants("a provider does not know our tenants"):
-        client = oauth_clients.known_by(granted)
-        found = db.session.scalars(
-            select(Connection)
-            .where(
-                Connection.issuer == account.issuer,
-                Connection.external_id == account.id,
-                Connection.app_key.in_(family(granted.app_key)),
-                Connection.health != Health.REVOKED,
-            )
-            .options(joinedload(Connection.secret))
-        ).all()
-        return [each for each in found if oauth_clients.known_by(each) == client]
+        found = db.session.scalars(_living(granted).where(*of_account)).all()
+        return _with_client(found, granted)
+
+
+def of_any_account(granted: Granted) -> Iterator[Connection]:
+    """The same, where nobody knows whose account it is: of whichever account, a page at a time."""
+    last = 0
+    while True:
+        with across_tenants("a provider does not know our tenants"):
+            page = _living(granted).where(Connection.id > last).order_by(Connection.id).limit(PAGE)
+            found = db.session.scalars(page).all()
+            ours = _with_client(found, granted)
+        yield from ours
+        if len(found) < PAGE:
+            return
+        last = found[-1].id
+
+
+def _living(granted: Granted) -> Select[Connection]:
+    return (
+        select(Connection)
+        .where(Connection.app_key.in_(family(granted.app_key)), Connection.health != Health.REVOKED)
+        .options(joinedload(Connection.secret))
+    )
+
+
+def _with_client(found: Sequence[Connection], granted: Granted) -> list[Connection]:
+    client = oauth_clients.known_by(granted)
+    return [each for each in found if oauth_clients.known_by(each) == client]
 
 
 def family(app_key: str) -> Collection[str]:
@@ -55,12 +75,14 @@ def family(app_key: str) -> Collection[str]:
     return shared | {app_key}
 
 
-def doubt(granted: Granted, account: Identity) -> None:
-    """Count those as not seen working that were connected while the provider was asked: they may have ended with the rest."""
+def doubt(connections: Sequence[Connection]) -> None:
+    """Count these as not seen working that were connected while the provider was asked: they may have ended with the rest."""
+    if not connections:
+        return
     with across_tenants("a provider does not know our tenants"), transaction() as session:
         session.execute(
             update(Connection)
-            .where(Connection.id.in_([each.id for each in of(granted, account)]), Connection.health == Health.ACTIVE)
+            .where(Connection.id.in_([each.id for each in connections]), Connection.health == Health.ACTIVE)
             .values(health=Health.PENDING)
             .execution_options(synchronize_session=False)
         )

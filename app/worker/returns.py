@@ -36,8 +36,9 @@ def opened(_owed: Owed) -> Iterator[Callable[[Claimed], None]]:
 
 
 def _give_back(item: Claimed) -> None:
+    interrupted = "interrupted" in item.payload
     try:
-        wanted = returns.give_back(item.payload["connection"], agency_id=item.agency_id)
+        wanted = returns.give_back(item.payload["connection"], agency_id=item.agency_id, is_interrupted=interrupted)
     except giving_back.NotGivenBack as error:
         raise Failed("provider", later=error.retry_after, until=error.until) from error
     if not wanted:

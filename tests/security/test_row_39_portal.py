@@ -103,6 +103,34 @@ def test_row_39_an_address_that_has_had_enough_codes_is_answered_as_ever(scenery
     assert all(each == seen[0] for each in seen)
 
 
+def test_row_39_a_code_that_was_not_mailed_lets_nobody_in(scenery, clock):
+    """However many networks ask, there are no more codes to guess than mails: who happens on the digits is not let in."""
+    for _ in range(portal_codes.PER_ADDRESS_DAY):
+        post(scenery, scenery.nobody(), DOORS[0], email=MEMBER)
+    for typed in (None, "", "-" * 6):
+        thief = scenery.nobody()
+        post(scenery, thief, DOORS[0], email=MEMBER)
+        with scenery.app.app_context():
+            right = code_of(MEMBER) if typed is None else typed
+        assert post(scenery, thief, "/portal/code", code=right).status_code == 422
+        assert thief.get("/portal/connections").status_code == 303
+
+
+def test_row_39_one_network_has_half_of_an_addresss_codes(scenery, clock):
+    """So that a stranger alone keeps nobody from theirs."""
+    asked = []
+    for _ in range(4):
+        asked += [post(scenery, scenery.nobody(), DOORS[0], email=MEMBER, place="198.51.100.7") for _ in range(5)]
+        clock.forward(minutes=16)
+    assert [each.status_code for each in asked].count(303) == portal_codes.PER_ADDRESS_DAY // 2
+
+    browser = scenery.nobody()
+    post(scenery, browser, DOORS[0], email=MEMBER, place="203.0.113.9")
+    with scenery.app.app_context():
+        code = code_of(MEMBER)
+    assert post(scenery, browser, "/portal/code", code=code, place="203.0.113.9").status_code == 303
+
+
 def test_row_39_every_request_for_a_code_asks_the_database_as_much(scenery, clock):
     asked = {}
     post(scenery, scenery.nobody(), DOORS[0], email="first@x.example")  # which finds out what holds for all

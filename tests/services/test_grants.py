@@ -1,17 +1,21 @@
 """Grants that come to nothing: sealed while they wait, given back to the provider, shredded."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
+from app import clock
 from app.database import transaction
+from app.errors import ProviderFailed
 from app.extensions import db
-from app.models import AuditEvent, Flow, OutboxItem, OutboxState
+from app.models import AuditEvent, Connection, Flow, Health, OutboxItem, OutboxState
 from app.oauth.faults import Fault
+from app.oauth.identify import IdentityError
 from app.oauth.revoke import RevokeLater, RevokeOutcome
-from app.services import connection_requests, giving_back, grants
-from app.vault import VaultError
+from app.services import callbacks, connection_requests, giving_back, grants, oauth_clients, pauses, secrets
+from app.vault import Masked, VaultError
 from app.worker import Worker
 from tests import factories
 from tests.support import browsing, shared_app
@@ -125,6 +129,77 @@ def test_a_partial_grant_waits_as_long_as_its_flow(held):
     (item,) = discards()
 
     assert (item.key, item.due_at) == (held.public_id, held.created_at + timedelta(minutes=15))
+
+
+def again(workspace, owner):
+    """Have the same person approve the same app once more."""
+    (asked,) = factories.make_sent(factories.make_workflow(workspace, owner, ("typeform", "new_response")), owner)
+    browser = Browser()
+    browser.open(asked.bundle)
+    browser.finish(browser.start(asked))
+    db.session.rollback()
+
+
+def fail_to_identify(monkeypatch, **fault):
+    def fail(*_, **__):
+        raise IdentityError(Fault.LIMITED, **fault)
+
+    monkeypatch.setattr(callbacks, "identify", fail)
+
+
+def test_a_grant_of_nobody_knows_which_account_is_kept_where_a_connection_lives_by_its_tokens(
+    agency, workspace, owner, asked, browser, stub, provider, monkeypatch
+):
+    """Some providers answer the same account with the tokens that it has."""
+    browser.finish(browser.start(asked))
+    db.session.rollback()
+    tokens = secrets.reveal(db.session.scalars(select(Connection).where(Connection.agency_id == agency.id)).one())
+    exchange = callbacks.exchange
+    given = {name: tokens[name] for name in ("access_token", "refresh_token")}
+    fail_to_identify(monkeypatch)
+    again(workspace, owner)
+    monkeypatch.setattr(callbacks, "exchange", lambda *a, **k: replace(exchange(*a, **k), **given))
+    again(workspace, owner)
+    fresh, same = db.session.scalars(select(Flow).where(Flow.grant.is_not(None)).order_by(Flow.id)).all()
+
+    grants.discard(same.id, agency_id=agency.id)
+    assert provider.tokens == []
+    grants.discard(fresh.id, agency_id=agency.id)
+
+    assert len(provider.tokens) == 1
+    said = db.session.scalars(select(AuditEvent).where(AuditEvent.type == "grant.discarded").order_by(AuditEvent.id))
+    assert [event.data["outcome"] for event in said] == ["kept_for_sibling", "confirmed"]
+
+
+def test_a_connection_made_with_the_token_that_was_being_ended_counts_as_not_seen_working(
+    agency, workspace, owner, asked, browser, stub, monkeypatch
+):
+    exchange, one = callbacks.exchange, {"access_token": Masked("one token"), "refresh_token": None}
+    monkeypatch.setattr(callbacks, "exchange", lambda *a, **k: replace(exchange(*a, **k), **one))
+    state = browser.start(asked)
+    connection_requests.cancel(agency, asked.public_id, by=owner)
+    browser.finish(state)
+    flow = db.session.scalars(select(Flow).order_by(Flow.id.desc())).first()
+
+    def revoke(*_, **__):
+        again(workspace, owner)
+        return RevokeOutcome.CONFIRMED
+
+    monkeypatch.setattr(giving_back, "revoke", revoke)
+    grants.discard(flow.id, agency_id=agency.id)
+
+    db.session.rollback()
+    made = db.session.scalars(select(Connection).where(Connection.agency_id == agency.id)).one()
+    assert made.health is Health.PENDING
+
+
+def test_the_limit_of_one_account_keeps_nobody_else_from_connecting(agency, asked, browser, stub, monkeypatch):
+    fail_to_identify(monkeypatch, retry_after=3000)
+    browser.finish(browser.start(asked))
+
+    assert pauses.minutes_left(oauth_clients.for_app(agency, "typeform").paused_until, at=clock.now()) == 0
+    with pytest.raises(ProviderFailed, match="asked for a pause"):
+        browser.start(asked)
 
 
 @pytest.mark.parametrize("whose", ["mine", "another agency's"])

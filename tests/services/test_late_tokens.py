@@ -98,7 +98,7 @@ def test_what_comes_once_its_connection_was_shredded_is_given_back(agency, owner
     connection, (refresh, answer) = late
     end(connection, agency, owner)
     work()
-    assert (connection.revocation, connection.secret_id) == (Revocation.CONFIRMED, None)
+    assert (connection.revocation, connection.secret_id) == (Revocation.UNCONFIRMED, None), "one may be on its way"
     provider.asked.clear()
 
     assert refreshing.settle(refresh, answer).ending is refreshing.Ending.STALE
@@ -107,7 +107,22 @@ def test_what_comes_once_its_connection_was_shredded_is_given_back(agency, owner
 
     assert provider.asked == [tokens_of(answer)]
     assert (left(), told()) == ([], [(connection.public_id, "confirmed")])
-    assert (connection.health, connection.revocation) == (Health.REVOKED, Revocation.CONFIRMED)
+    assert (connection.health, connection.revocation) == (Health.REVOKED, Revocation.UNCONFIRMED)
+
+
+@pytest.mark.parametrize("token", ["access_token", "refresh_token"])
+def test_what_a_process_may_have_taken_with_it_is_not_confirmed(late, provider, work, monkeypatch, token):
+    """It died while its token was renewed: the provider knows another by now, and says yes to the old one all the same."""
+    connection, _ = late
+    known = scopes.app_of(connection)
+    way = replace(known.oauth2, revoke=replace(known.oauth2.revoke, token=token))
+    monkeypatch.setattr(scopes, "app_of", lambda _: replace(known, oauth2=way))
+    monkeypatch.setattr(giving_back, "refreshed", None)
+    revoke(connection, None, None)
+    work()
+
+    assert connection.revocation is Revocation.UNCONFIRMED
+    assert "did not confirm that it is revoked" in revocations.words(connection).text
 
 
 def test_what_comes_once_its_owner_connected_anew_is_given_back_and_the_new_grant_stays(late, provider, work):

@@ -101,7 +101,7 @@ def test_doubt_is_of_all_that_work(agency, owner, account, connect):
     broken = connect("gmail", **registered(agency, owner, "gmail"), health=Health.ERROR)
     other = connect("google-calendar", **registered(agency, owner, "google-calendar", "5678.apps.example"))
 
-    siblings.doubt(sheets, account)
+    siblings.doubt(siblings.of(sheets, account))
 
     with transaction() as session:
         for each in (sheets, drive, broken, other):
