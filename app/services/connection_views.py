@@ -87,8 +87,7 @@ class ConnectionView:
     @property
     def permissions(self) -> list[Permission]:
         """What was granted, in the catalog's order."""
-        granted = self.app.ordered(self.connection.scopes)
-        return [Permission(scope, self.app.scope_label(scope)) for scope in granted]
+        return scopes.granted(self.app, self.connection.scopes)
 
 
 @dataclass(frozen=True)

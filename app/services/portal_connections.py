@@ -16,6 +16,7 @@ from app.services import connections, paging, portal_places, revocations, scopes
 from app.services.badges import Badge
 from app.services.paging import Page
 from app.services.portal_visitors import Visitor
+from app.services.scopes import Permission
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Held:
     def may_reconnect(self) -> bool:
         """Whether its owner can approve it anew."""
         return self.app.oauth2 is not None and self.connection.oauth_client is not None
+
+    @property
+    def permissions(self) -> list[Permission]:
+        """What was granted."""
+        return scopes.granted(self.app, self.connection.scopes)
 
     @property
     def pauses(self) -> list[str]:

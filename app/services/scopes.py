@@ -36,6 +36,11 @@ def app_of(row: Slot | Node | ConnectionRequest | Connection | Flow | Row) -> Ap
     return runtime.current().catalog.find(row.app_key) or departed(row.app_key)
 
 
+def granted(app: App, scopes: Iterable[str]) -> list[Permission]:
+    """What a connection may do, in the catalog's order."""
+    return [Permission(scope, app.scope_label(scope)) for scope in app.ordered(scopes)]
+
+
 def needed_of(connection: Connection) -> tuple[str, ...]:
     """What all slots that use a connection need of it together."""
     return needed_of_all([connection.id]).get(connection.id, ())

@@ -62,6 +62,21 @@ def test_an_owner_who_was_removed_has_nothing_left_here(app, workspace):
     assert answer.status_code == 303
 
 
+def test_what_was_granted_is_told_to_whoever_looks_after_it_and_to_nobody_else(app, workspace, member, slack):
+    change(slack, scopes=["chat:write"])
+    factories.make_member(workspace, TOM, "Tom Hale")
+    pages = {email: visitor(app, email, workspace) for email in (DANA, TOM)}
+    said = "What it may do , Front desk Send messages as the app"
+    assert [said in words(each.get(PAGE)) for each in pages.values()] == [True, False]
+
+    change(slack, owner_left_at=clock.now())
+    assert said in words(pages[TOM].get(PAGE)), "it is looked after by the others"
+    change(slack, scopes=[])
+    assert "What it may do , Front desk Slack did not say which." in words(pages[TOM].get(PAGE))
+    change(slack, health=Health.REVOKED)
+    assert "What it may do" not in words(pages[TOM].get(PAGE))
+
+
 @pytest.mark.parametrize("act", ["refresh", "reconnect", "rename", "revoke"])
 def test_neither_another_workspace_nor_another_agency_reaches_a_connection(
     app, agency, workspace, slack, stranger, act
@@ -109,7 +124,7 @@ def test_a_row_says_how_the_connection_stands(dana, slack, values, said):
 
 
 def test_a_row_names_app_account_label_and_last_use(dana, slack):
-    assert row(dana.get(PAGE), slack).startswith("Sl Slack someone@slack.example Front desk Active")
+    assert row(dana.get(PAGE), slack).startswith("Sl Slack someone@slack.example Front desk What it may do")
     assert "Not used yet" in row(dana.get(PAGE), slack)
     change(slack, used_at=clock.now() - timedelta(minutes=4))
 
