@@ -59,7 +59,9 @@ def _renewed(landing: Landing) -> tuple[str, str]:
         Notice.DENIED: _("Access was not approved at %(app)s.", app=app),
         Notice.TIMEOUT: _("%(app)s could not be reached, or is busy.", app=app),
         Notice.EXPIRED: _("Signing in to %(app)s took longer than 15 minutes.", app=app),
-        Notice.PARTIAL: _("%(app)s granted less than the workflows need.", app=app),
+        Notice.PARTIAL: _(
+            "%(app)s granted less than the workflows need, probably because a box was not ticked.", app=app
+        ),
         Notice.OTHER_ACCOUNT: _("You signed in to %(app)s with another account than this connection has.", app=app),
     }
     because = causes.get(landing.outcome, _("%(app)s answered with an error.", app=app))

@@ -52,10 +52,17 @@ def test_a_reconnected_account_is_said_to_be_connected_again(priya, held, person
     ("who", "choice", "because"),
     [
         ("ann", {"deny": True}, "Access was not approved at Northdesk."),
+        (
+            "ann",
+            {"grant": ["tickets.read"]},
+            "Northdesk granted less than the workflows need, probably because a box was not ticked.",
+        ),
         ("ben", {}, "You signed in to Northdesk with another account than this connection has."),
     ],
 )
 def test_a_reconnection_that_failed_says_why(priya, held, provider, who, choice, because):
+    with transaction():
+        held.scopes = ["tickets.read", "tickets.write"]
     answer = priya.approve(priya.post(f"{PAGE}/{held.public_id}/reconnect"), provider.people[who], **choice)
 
     (said,) = said_after(priya, answer)
