@@ -92,6 +92,7 @@ def _wait(standing: Row) -> None:
     """Wait until whoever refreshes it is done, or there is nothing to wait for any more."""
     refresh_waits.wait(
         (standing.id, standing.version),
+        agency_id=standing.agency_id,
         is_over=lambda: _is_over(standing),
         patience=PATIENCE,
         refusal=too_slow(standing),

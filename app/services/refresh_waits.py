@@ -1,7 +1,7 @@
 """Waiting for another's refresh: one looks for all, and only so many stay who wait for long, so that the others are served.
 
 Everybody may wait as long as a provider takes that answers. Who is still there then needs a place, of which a connection has
-a few and the process half of its threads; who finds none is told to come again.
+a few, an agency more, and the process half of its threads; who finds none is told to come again.
 """
 
 import random
@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from app.errors import ProviderFailed
 
 QUICK = 1.0  # seconds that anybody may wait
-MOST, EACH = 16, 8  # who wait for longer: of the 32 threads that a process serves with, and for one connection
+# Who wait for longer: of the 32 threads that a process serves with, of one agency, and for one connection.
+MOST, OF_AGENCY, EACH = 16, 12, 8
 POLL = (0.05, 0.1)  # seconds between two looks
 Wanted = tuple[int, int]  # a connection, and the version that is to be replaced
 _chance = random.SystemRandom()
 _lock = threading.Lock()
-_staying: Counter[int] = Counter()
+_staying: Counter[tuple[str, int]] = Counter()  # of an agency, and for a connection
 
 
 @dataclass(slots=True)
@@ -34,12 +35,14 @@ class _Look:
 _looks: dict[Wanted, _Look] = {}
 
 
-def wait(wanted: Wanted, *, is_over: Callable[[], bool], patience: float, refusal: ProviderFailed) -> None:
+def wait(
+    wanted: Wanted, *, agency_id: int, is_over: Callable[[], bool], patience: float, refusal: ProviderFailed
+) -> None:
     """Wait until it is over; raises the refusal after so many seconds, or where too many wait already."""
     began = time.monotonic()
     if _is_seen(wanted, is_over, until=began + min(QUICK, patience)):
         return
-    with _place(wanted[0], refusal):
+    with _place(wanted[0], agency_id, refusal):
         while not _is_seen(wanted, is_over, until=began + patience):
             if time.monotonic() >= began + patience:
                 raise refusal
@@ -73,16 +76,23 @@ def _looked(is_over: Callable[[], bool], until: float) -> bool:
 
 
 @contextmanager
-def _place(connection_id: int, refusal: ProviderFailed) -> Iterator[None]:
+def _place(connection_id: int, agency_id: int, refusal: ProviderFailed) -> Iterator[None]:
     """Stay for longer."""
+    agency, connection = ("agency", agency_id), ("connection", connection_id)
     with _lock:
-        if _staying.total() >= MOST or _staying[connection_id] >= EACH:
+        if staying() >= MOST or _staying[agency] >= OF_AGENCY or _staying[connection] >= EACH:
             raise refusal
-        _staying[connection_id] += 1
+        _staying.update((agency, connection))
     try:
         yield
     finally:
         with _lock:
-            _staying[connection_id] -= 1
-            if not _staying[connection_id]:
-                del _staying[connection_id]
+            _staying.subtract((agency, connection))
+            for each in (agency, connection):
+                if not _staying[each]:
+                    del _staying[each]
+
+
+def staying() -> int:
+    """How many of this process wait for longer."""
+    return sum(many for (what, _), many in _staying.items() if what == "connection")

@@ -21,13 +21,13 @@ def slow(monkeypatch):
     assert until(lambda: not (refresh_waits._looks or refresh_waits._staying))
 
 
-def come(over, wanted, many, *, patience=30.0):
+def come(over, wanted, many, *, agency_id=1, patience=30.0):
     """So many threads that wait, and how each ended."""
     ends = []
 
     def wait():
         try:
-            refresh_waits.wait(wanted, is_over=over.is_set, patience=patience, refusal=BUSY)
+            refresh_waits.wait(wanted, agency_id=agency_id, is_over=over.is_set, patience=patience, refusal=BUSY)
         except ProviderFailed:
             ends.append("refused")
         else:
@@ -68,10 +68,19 @@ def test_a_slow_one_keeps_a_few_threads_and_sends_the_others_away(slow):
 
 
 def test_slow_ones_together_keep_no_more_than_half_of_the_threads(slow):
-    ends = [come(slow, (connection, 1), 6)[1] for connection in range(1, 9)]
+    ends = [come(slow, (connection, 1), 6, agency_id=connection)[1] for connection in range(1, 9)]
 
     assert until(lambda: sum(map(len, ends)) == 48 - refresh_waits.MOST)
-    assert refresh_waits._staying.total() == refresh_waits.MOST
+    assert refresh_waits.staying() == refresh_waits.MOST
+
+
+def test_slow_ones_of_one_agency_leave_places_to_the_others(slow):
+    ends = [come(slow, (connection, 1), 6)[1] for connection in range(1, 4)]
+    assert until(lambda: sum(map(len, ends)) == 18 - refresh_waits.OF_AGENCY)
+
+    _threads, others = come(slow, (9, 1), 4, agency_id=2)
+    assert until(lambda: refresh_waits.staying() == refresh_waits.OF_AGENCY + 4)
+    assert others == []
 
 
 def test_who_waits_too_long_is_told_so(slow):
