@@ -1,7 +1,7 @@
 """Pauses that providers ask for (Retry-After, RFC 9110 10.2.3), kept in the database so that every process keeps them.
 
 An OAuth client may be shared by many agencies. What a provider says to somebody who connects puts off all that is done with
-the client; what it says of an account that was just connected puts off that request, or that connection; what it says of one
+the client; what it says of an account that was just connected puts off that request, or connecting that one anew; what it says of one
 connection, as somebody refreshed or tested it, puts off that one, and the refreshes with the client that nobody asked for. So
 nobody keeps others from connecting by what is theirs.
 """
@@ -36,6 +36,11 @@ def connection_of(public_id: Any) -> Any:
 def request_of(public_id: Any) -> Any:
     """The name of a pause of one request."""
     return "request " + public_id
+
+
+def renewal_of(public_id: Any) -> Any:
+    """The name of a pause of connecting one connection anew."""
+    return "renewal of " + public_id
 
 
 def of_one(standing: Row) -> tuple[str, str]:

@@ -27,7 +27,7 @@ def start(connection: Connection, *, by: str, agency: Host, session_hash: bytes)
     client = oauth_clients.for_app(agency, app.key)
     if client is None or app.oauth2 is None:
         raise ProviderFailed(_(connection_requests.NOT_OAUTH), code=Notice.UNCONFIGURED)
-    own = db.session.scalar(select(pauses.end_of(pauses.connection_of(connection.public_id))))
+    own = db.session.scalar(select(pauses.end_of(pauses.renewal_of(connection.public_id))))
     flows.keep_pause(app, max(pauses.minutes_left(end, at=at) for end in (client.paused_until, own)))
     wanted = scopes.together(app, scopes.needed_of(connection), connection.scopes)
     fields, account = dict(connection.fields), connection.account

@@ -146,7 +146,7 @@ def renew(flow: Row, app: App, grant: Grant) -> str:
         if connection is None:
             return throw_away(flow, grant, WITHDRAWN)
         if grant.fault or grant.identity is None:
-            name = pauses.connection_of(connection.public_id)
+            name = pauses.renewal_of(connection.public_id)
             pauses.keep(name, grant.fault.retry_after if grant.fault else None, at=at)
             code = grant.fault.code if grant.fault else None
             return throw_away(flow, grant, flows.NOTICES.get(code, Notice.PROVIDER) if code else Notice.PROVIDER)

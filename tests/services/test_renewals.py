@@ -179,6 +179,18 @@ def test_an_error_of_the_providers_changes_nothing(portal, broken, stub, monkeyp
     assert len(discards()) == (step == "identify"), "a token that came is given back, whoever's it is"
 
 
+def test_the_pause_of_an_account_is_kept_by_its_owner_alone(portal, broken, agency, stub, monkeypatch):
+    def fails(*_, **__):
+        raise IdentityError(Fault.LIMITED, retry_after=300)
+
+    monkeypatch.setattr(callbacks, "identify", fails)
+    assert portal.renew(broken) == Notice.TIMEOUT
+
+    with pytest.raises(ProviderFailed, match="asked for a pause"):
+        portal.start(broken)
+    assert not oauth_clients.for_app(agency, broken.app_key).paused_until
+
+
 def test_what_takes_longer_than_a_quarter_of_an_hour_comes_to_nothing(portal, broken, stub, clock):
     state = portal.start(broken)
     clock.forward(minutes=15)
