@@ -3,6 +3,7 @@
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
@@ -13,9 +14,11 @@ from app.database import transaction
 from app.errors import DomainError
 from app.extensions import db
 from app.models import Connection
-from app.services import credentials, freshness
+from app.oauth.faults import OAuthError
+from app.services import credentials, freshness, refreshing
 from app.services.audit import SYSTEM
 from app.tenancy import across_tenants, acting_for
+from tests.support.servers import wait_until
 
 
 def use(_app: Flask, payload: tuple[int, int, float]) -> str:
@@ -31,6 +34,32 @@ def use(_app: Flask, payload: tuple[int, int, float]) -> str:
             return token.reveal() if token else ""
         except DomainError as error:
             return f"{type(error).__name__} {time.monotonic() - began:.1f} {error}"
+
+
+def use_late(app: Flask, payload: tuple[tuple[int, int, float], str, str]) -> str:
+    """The same, but with a call to the provider that leaves late: the file `gate` appears before it, and it waits until that
+    is gone. What the provider then says stands in the file `told`.
+    """
+    asking, gate, told = payload
+    call = refreshing.call
+
+    def late(work: refreshing.Work) -> Any:
+        refreshing.call = call
+        Path(gate).touch()
+        wait_until(lambda: not Path(gate).exists())
+        answer = call(work)
+        Path(told).write_text(str(answer.code) if isinstance(answer, OAuthError) else "a token")
+        return answer
+
+    refreshing.call = late
+    return use(app, asking)
+
+
+def use_once(app: Flask, payload: tuple[tuple[int, int, float], str]) -> str:
+    """The same, once a file is there."""
+    asking, sign = payload
+    wait_until(Path(sign).exists)
+    return use(app, asking)
 
 
 def expire(connection_id: int) -> None:
