@@ -2,10 +2,14 @@
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
@@ -120,3 +124,26 @@ def use(made: Made, *, agency: int, connection: int, tests: bool = False) -> Non
             else:
                 credentials.use(found, by=SYSTEM)
         db.session.remove()
+
+
+def use_at_once(made: Made, *, agency: int, connection: int, threads: int, asking: str, told: str) -> None:
+    """Ask for it in so many threads, all of which do once the file `asking` is there; what each was handed, or the words of
+    the refusal, stands in the file `told` in the end.
+    """
+    gate = threading.Barrier(threads, Path(asking).touch)
+
+    def ask(_number: int) -> str:
+        with made.app.app_context(), acting_for(agency):
+            found = db.session.get_one(Connection, connection)
+            db.session.rollback()
+            gate.wait()
+            try:
+                token = credentials.use(found, by=SYSTEM).token
+                return token.reveal() if token else ""
+            except DomainError as error:
+                return f"{type(error).__name__}: {error}"
+            finally:
+                db.session.remove()
+
+    with ThreadPoolExecutor(threads) as pool:
+        Path(told).write_text(json.dumps(list(pool.map(ask, range(threads)))))
