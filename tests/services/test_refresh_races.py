@@ -20,6 +20,7 @@ from tests.support.users import expire, use
 pytestmark = pytest.mark.both_databases
 apps_dir, catalog, config, endpoint, grown = refresh_endpoint.fixtures
 PROCESSES, THREADS = 4, 5
+NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 
 
 def ask(config, connection, deadline):
@@ -33,20 +34,35 @@ def the(connection):
     return db.session.get_one(Connection, connection.id, populate_existing=True)
 
 
-def test_row_23_all_wait_for_the_one_who_asks_a_slow_provider(config, grown, endpoint, proof):
+def test_row_23_all_wait_for_the_one_who_asks_a_slow_provider(config, grown, endpoint, proof, database_kind):
+    """Twenty threads in four processes ask at once for a token that has ended, at a provider whose refresh tokens rotate and
+    that takes a second less than a refresh may: it is asked once, and all are handed the one new token.
+    """
+    proof.title = f"Refreshing: a provider that takes 29 seconds, {NAMES[database_kind]}"
     deadline = float(proof.size(check=12, prove=30))
     connection, endpoint.delay = grown("ann", **expired()), float(proof.size(check=2, prove=29))
 
+    began = time.monotonic()
     tokens = ask(config, connection, deadline)
+    took = time.monotonic() - began
 
-    assert endpoint.asked == {"ann": 1}
+    assert (endpoint.asked, endpoint.refusals) == ({"ann": 1}, {})
     (token,) = set(tokens)
     assert secrets.reveal(the(connection))["access_token"].reveal() == token
     proof.figure("seconds that the provider took", round(endpoint.delay))
-    proof.figure("threads that were handed the one new token", len(tokens))
+    proof.figure("times that it was asked", endpoint.asked["ann"])
+    proof.figure("threads that were handed the one new token, of 20", len(tokens))
+    proof.figure("until the last of them had it, starting four processes included", f"{took:.1f} s")
 
 
-def test_row_25_a_provider_that_takes_too_long_is_refused_in_time_and_asked_again(config, grown, endpoint, proof):
+def test_row_25_a_provider_that_takes_too_long_is_refused_in_time_and_asked_again(
+    config, grown, endpoint, proof, database_kind
+):
+    """Twenty threads in four processes ask at once for a token that has ended, at a provider that takes half as long again as
+    a refresh may: all are refused in time with a sentence that says to try again, nothing is taken for broken, and the next
+    who ask when the provider is well again are handed the one new token.
+    """
+    proof.title = f"Refreshing: a provider that takes longer than 30 seconds, {NAMES[database_kind]}"
     deadline = float(proof.size(check=2, prove=30))
     connection, endpoint.delay = grown("ann", **expired()), deadline * 1.5
     endpoint.answers.append(said({}))  # nothing is issued for who does not listen any more
@@ -56,17 +72,23 @@ def test_row_25_a_provider_that_takes_too_long_is_refused_in_time_and_asked_agai
     assert {each.partition(" ")[2].partition(" ")[2] for each in told} == {
         "Quayside does not answer. Try again in a few minutes."
     }
-    assert max(float(each.split()[1]) for each in told) < deadline + 5
+    longest = max(float(each.split()[1]) for each in told)
+    assert longest < deadline + 5
     assert endpoint.asked == {"ann": 1}
     kept = the(connection)
     assert (kept.health, kept.refresh_failures, kept.refresh_lease) == (Health.ACTIVE, 1, None)
 
     endpoint.delay = 0
     expire(connection.id)
-    (token,) = set(ask(config, connection, deadline))
+    again = ask(config, connection, deadline)
+    (token,) = set(again)
     assert token.startswith("access.ann.")
     assert endpoint.refreshes == {"ann": 1}
     assert the(connection).refresh_failures == 0
+    proof.figure("seconds that the provider took", round(deadline * 1.5))
+    proof.figure("threads that were refused, of 20", len(told))
+    proof.figure("longest that one waited for it", f"{longest:.1f} s of {deadline + 5:.0f} at most")
+    proof.figure("threads that were handed the one new token once it was well, of 20", len(again))
 
 
 def begun(connection):
