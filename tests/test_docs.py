@@ -28,6 +28,14 @@ def test_every_setting_is_documented_and_no_other():
     assert rows(README) - {"_CLIENT_SECRET"} <= read
 
 
+def test_every_link_between_the_pages_leads_somewhere():
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", README):
+        page = ROOT / (path or "README.md")
+        assert page.exists(), path
+        titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE) if anchor else []
+        assert anchor in {"", *(title.lower().replace(" ", "-") for title in titles)}, anchor
+
+
 @pytest.mark.parametrize("text", [OPERATIONS, README], ids=["operations", "readme"])
 def test_every_command_that_is_named_exists(app, text):
     named = COMMAND.findall(text)
