@@ -7,24 +7,28 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from sqlalchemy import select
 
-from app import create_app
+from app import clock, create_app
 from app.cli import serving
 from app.errors import DomainError
 from app.extensions import db
 from app.mailer.smtp import Wire
 from app.models import Connection, Staff
-from app.services import connections, credentials, revocations
+from app.services import connections, credentials, refresh_leases, revocations
 from app.services.audit import SYSTEM
+from app.services.leases import Watch
 from app.tenancy import acting_for
-from app.worker import Worker, loop
+from app.worker import Worker, chores, loop
+from app.worker.turns import everybody
 from tests.faults import acts, spoilt, warm
 from tests.support.processes import LOOPBACK
 
@@ -55,9 +59,10 @@ def work(made: Made, *, patience: float = 0, halfway: int = 0, hold: bool = Fals
     _worker(made.app, patience).run_once()
 
 
-def serve(made: Made, *, working: bool = False, patience: float = 0.5, without: str = "") -> None:
-    """Serve until SIGTERM, with a worker beside where that is wished."""
+def serve(made: Made, *, working: bool = False, patience: float = 0.5, without: str = "", wrong: float = 0) -> None:
+    """Serve until SIGTERM, with a worker beside where that is wished; on a host whose clock is `wrong` by so many seconds."""
     _spoil(without)
+    _set_clock(wrong)
     worker = _worker(made.app, patience)
     if working:
         worker.start()
@@ -114,8 +119,26 @@ def _hold(app: Flask) -> None:
     app.extensions["gatehouse"] = replace(runtime, config=replace(runtime.config, mail_ambiguous="hold"))
 
 
-def use(made: Made, *, agency: int, connection: int, tests: bool = False) -> None:
+def _set_clock(wrong: float) -> None:
+    """Have this process be of a host whose clock is wrong by so many seconds."""
+    if wrong:
+        clock.follow(datetime.now(UTC) + timedelta(seconds=wrong), counted=clock.steady())
+
+
+def watch(made: Made, *, seconds: Sequence[float], wrong: float) -> None:
+    """Look after the leases of refreshes as a worker does, when so many seconds have passed by its own steady clock."""
+    _set_clock(wrong)
+    passed = iter(seconds)
+    steady = Watch[refresh_leases.Mark](steady=lambda: next(passed))
+    with everybody(made.app):
+        for _ in seconds:
+            chores.free(steady)
+            db.session.rollback()
+
+
+def use(made: Made, *, agency: int, connection: int, tests: bool = False, wrong: float = 0) -> None:
     """Ask for a connection's credential, which is refreshed first if that is due; or test it."""
+    _set_clock(wrong)
     with made.app.app_context(), acting_for(agency):
         found = db.session.get_one(Connection, connection)
         with contextlib.suppress(DomainError):
@@ -126,10 +149,13 @@ def use(made: Made, *, agency: int, connection: int, tests: bool = False) -> Non
         db.session.remove()
 
 
-def use_at_once(made: Made, *, agency: int, connection: int, threads: int, asking: str, told: str) -> None:
+def use_at_once(
+    made: Made, *, agency: int, connection: int, threads: int, asking: str, told: str, wrong: float = 0
+) -> None:
     """Ask for it in so many threads, all of which do once the file `asking` is there; what each was handed, or the words of
     the refusal, stands in the file `told` in the end.
     """
+    _set_clock(wrong)
     gate = threading.Barrier(threads, Path(asking).touch)
 
     def ask(_number: int) -> str:
