@@ -169,7 +169,7 @@ def _settled(work: Work, answer: Token | OAuthError, *, at: datetime) -> Done:
         if not is_same:
             refresh_rows.FREED(connection=work.standing.id, holder=work.lease)
             is_of_what_lives = held is not None and held.secret_id == work.standing.secret_id
-            if isinstance(answer, Token) and not is_of_what_lives:
+            if isinstance(answer, Token) and not is_of_what_lives and not _goes_on(work, held, answer, at=at):
                 late_tokens.hold(work.standing, answer, exchanged=work.credential["refresh_token"], at=at)
             return Done(Ending.STALE)
         if isinstance(answer, Token):
@@ -180,6 +180,29 @@ def _settled(work: Work, answer: Token | OAuthError, *, at: datetime) -> Done:
             # point: refresh.ended
             return Done(Ending.ENDED)
         return _put_off(work, answer, at=at)
+
+
+def _goes_on(work: Work, held: Row | None, token: Token, *, at: datetime) -> bool:
+    """Keep the refresh token that came, where what is stored by now still goes by the one that was given for it.
+
+    So it does once its owner approved it anew meanwhile and the provider gave no refresh token with that.
+    """
+    exchanged, rotated = work.credential["refresh_token"], token.refresh_token
+    if held is None or rotated is None or rotated == exchanged:
+        return False
+    standing = refresh_rows.STANDING(connection=held.id).one()
+    living = secrets.opened_revoked(standing)
+    if living.get("refresh_token") != exchanged:
+        return False
+    parts = {name: value.reveal() for name, value in living.items()} | {"refresh_token": rotated.reveal()}
+    version = secrets.replace(standing, parts, at=at)
+    if version is None:
+        raise RuntimeError("A secret changed without its connection.")
+    _record("connection.refreshed", work, by=work.by, at=at)
+    moments = {"expires_at": standing.expires_at, "token_at": standing.token_at, "at": at}
+    refresh_plans.put(standing, version, agency_id=standing.agency_id, **moments)
+    # point: refresh.handed_on
+    return True
 
 
 def _save(work: Work, held: Row, token: Token, *, at: datetime) -> Done:

@@ -1,17 +1,20 @@
 """What was done, said once: in the page being made, in a fragment's headers, or on the page after a redirect."""
 
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
+from app import clock
 from app.i18n import language
 from app.web.htmx import is_htmx, is_poll, trigger
 from app.web.sessions import delete_cookie, derived_key, get_cookie, set_cookie, surface_of
 
 COOKIE = "gh_toast"
 SECONDS = 60
+LATELY = timedelta(seconds=SECONDS + 120)  # as hosts' clocks differ, either way
 LONGEST = 400
 MOST = 3
 ROOM = 3500  # browsers drop a cookie above 4096 bytes
@@ -63,7 +66,8 @@ def _read() -> list[Toast]:
     if not value:
         return []
     try:
-        return [Toast(*fields) for fields in _serializer(request.path).loads(value, max_age=SECONDS)]
+        said, at = _serializer(request.path).loads(value, return_timestamp=True)
+        return [Toast(*fields) for fields in said] if abs(clock.now() - at) <= LATELY else []
     except (BadData, TypeError):
         return []
 

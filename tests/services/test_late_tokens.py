@@ -143,10 +143,9 @@ def anew(connection, access, refresh):
         secrets.keep(connection, {"access_token": access, "refresh_token": refresh}, at=connection.token_at)
 
 
-@pytest.mark.parametrize("rotates", [False, True])
-def test_a_grant_that_lives_on_by_its_refresh_token_is_not_ended(grown, endpoint, provider, work, rotates):
+def test_a_grant_that_lives_on_by_its_refresh_token_is_not_ended(grown, endpoint, provider, work):
     """The owner connected anew, the provider gave no new refresh token, and so the one that was exchanged stays in use."""
-    endpoint.rotates = rotates
+    endpoint.rotates = False
     connection = grown("ann", **expired())
     refresh, answer = overdue(connection)
     anew(connection, "newest", refresh.credential["refresh_token"].reveal())
@@ -156,6 +155,26 @@ def test_a_grant_that_lives_on_by_its_refresh_token_is_not_ended(grown, endpoint
 
     assert provider.asked == []
     assert (left(), told()) == ([], [(connection.public_id, giving_back.KEPT_FOR_SIBLING)])
+
+
+def test_a_grant_goes_on_by_the_refresh_token_that_its_own_was_given_for(grown, endpoint, provider, work):
+    """The same at a provider that rotates: the one that the owner's new approval left in use is spent by then."""
+    endpoint.rotates = True
+    connection = grown("ann", **expired())
+    refresh, answer = overdue(connection)
+    anew(connection, "newest", refresh.credential["refresh_token"].reveal())
+    version = connection.secret.version
+
+    assert refreshing.settle(refresh, answer).ending is refreshing.Ending.STALE
+    work()
+
+    db.session.refresh(connection)
+    kept = {name: value.reveal() for name, value in secrets.reveal(connection).items()}
+    assert (kept["access_token"], kept["refresh_token"]) == ("newest", answer.refresh_token.reveal())
+    assert (connection.secret.version, connection.health) == (version + 1, Health.ACTIVE)
+    assert (provider.asked, left(), told()) == ([], [], [])
+    again = refreshing.attempt(connection.id, version=version + 1)
+    assert again[0].ending is refreshing.Ending.RENEWED
 
 
 def test_a_sibling_is_not_ended_with_it(late, grown, provider, work, monkeypatch):

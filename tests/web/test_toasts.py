@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
@@ -110,6 +111,16 @@ def test_toast_that_was_altered_or_is_old_is_dropped(web, visitor):
     with time_machine.travel("2031-01-01", tick=False):
         visitor.set_cookie("gh_toast", value, domain="localhost")
         assert said_by(visitor.get("/panel/page")) is None
+
+
+@pytest.mark.parametrize("seconds", [-90, 90])
+def test_a_host_whose_clock_differs_says_what_another_has_to_say(web, visitor, seconds):
+    say_and_redirect(visitor)
+    value = visitor.get_cookie("gh_toast").value
+
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=seconds), tick=False):
+        visitor.set_cookie("gh_toast", value, domain="localhost")
+        assert said_by(visitor.get("/panel/page")) == "Sent requests to client 2 recipients Open Apps"
 
 
 def test_toasts_too_long_for_a_cookie_leave_the_oldest_out():
