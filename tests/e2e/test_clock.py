@@ -4,6 +4,7 @@
 """
 
 import re
+import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests import factories
 from tests.e2e import in_process
@@ -206,6 +207,19 @@ def status(panel: Paced) -> Locator:
     return panel.page.locator(".gh-request .gh-status")
 
 
+def members_page(house: House, home: BrowserContext, clock: Clock) -> Paced:
+    """The workflow's page in the portal, open in the browser of Dana, who has signed in just now."""
+    session_id = secrets.token_urlsafe(32)
+    factories.signed_in_client(house.app, DANA, house.workspace, session_id=session_id)
+    home.add_cookies([{"name": "gh_portal", "value": session_id, "url": house.url}])
+    member = Paced(home.new_page(), clock)
+    member.page.goto(f"{house.url}/portal/connections")
+    member.page.get_by_role("link", name="Open New patient intake").click()
+    member.page.wait_for_url("**/workflows/*")
+    member.page.evaluate("window.isTheSame = true")
+    return member
+
+
 def sent_ten_minutes_late(house: House, panel: Paced, recipient: str, lifetime: timedelta) -> EmailMessage:
     """Send while no mail leaves; the panel's time follows once one does. Returns the mail."""
     workflow = house.workflow(SLACK)
@@ -258,7 +272,7 @@ def test_a_members_request_expires_four_hours_after_its_mail_was_handed_over(
     clock: Clock, house: House, browser: Browser
 ):
     factories.make_member(house.workspace, DANA)
-    with visitor(browser, timezone_id=VIEWER.key) as office:
+    with visitor(browser, timezone_id=VIEWER.key) as office, visitor(browser, timezone_id=VIEWER.key) as home:
         house.admit(office)
         panel = Paced(office.new_page(), clock)
         mail = sent_ten_minutes_late(house, panel, DANA, timedelta(hours=4))
@@ -271,11 +285,24 @@ def test_a_members_request_expires_four_hours_after_its_mail_was_handed_over(
         panel.goto(panel.page.url)
         panel.ask()
         expect(status(panel)).to_have_text("Pending")
+        member = members_page(house, home, clock)
+        connect = member.page.get_by_role("button", name="Connect Slack")
+        expect(connect).to_be_visible()
         clock.forward(seconds=1)
         panel.ask()
+        member.ask()
         expect(status(panel)).to_have_text("Link expired")
         expect(panel.page.get_by_role("region", name=DANA).locator("header")).to_contain_text("Portal, expired")
+        expect(member.page.get_by_text("This request expired")).to_be_visible()
+        expect(connect).to_have_count(0)
+
+        panel.press(resend_button(panel.page))
+        assert len(house.deliver()) == 2
+        member.ask()
+        expect(connect).to_be_visible()
+        expect(member.page.get_by_text("This request expired")).to_have_count(0)
         assert not panel.was_reloaded
+        assert not member.was_reloaded
 
 
 # ── Sessions of staff ────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from tests.e2e.client import Client
 from tests.e2e.conftest import Installation
 from tests.e2e.portal import Portal
 from tests.e2e.staff import Panel
-from tests.e2e.test_main_job import DANA, LINK, PORTAL, PRIYA, link_in
+from tests.e2e.test_main_job import DANA, LINK, PORTAL, PRIYA, link_in, stored_tokens
 from tests.support.browser import WITHOUT_JAVASCRIPT, visitor
 from tests.support.servers import wait_until
 
@@ -60,14 +60,20 @@ def test_a_member_connects_and_looks_after_their_accounts(installation: Installa
         expect(dana.page.get_by_text("No outstanding connection requests")).to_be_visible()
         for app in ("Northdesk", "Postwave"):
             expect(dana.row(app)).to_contain_text("Connected and working.")
+        assert installation.provider.count()["token.refresh_token"] == 0
         dana.press_on("Refresh", "Northdesk")
         expect(dana.page.get_by_text("is refreshed")).to_be_visible()
+        assert installation.provider.count()["token.refresh_token"] == 1
         dana.rename("Northdesk", "Front desk tickets")
         expect(dana.row("Northdesk")).to_contain_text("Front desk tickets")
+        tokens = stored_tokens(installation)
+        assert installation.provider.call_api(tokens["postwave"])[0] == 200
         dana.revoke("Postwave")
         expect(dana.row("Postwave")).to_contain_text(
             "Revoked. Workflows that depend on it are paused until you reconnect. Revoked at Postwave"
         )
+        assert installation.provider.call_api(tokens["postwave"])[0] == 401
+        assert installation.provider.call_api(tokens["northdesk"])[0] == 200
         expect(panel.request(DANA, "Postwave")).to_contain_text("Revoked")
 
         dana.page.reload()

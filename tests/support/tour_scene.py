@@ -21,6 +21,7 @@ from app.models import (
     Notice,
     OutboxItem,
     OutboxState,
+    PortalCode,
     Revocation,
     Role,
     Source,
@@ -45,7 +46,7 @@ from app.services import (
 )
 from app.services import secrets as vault
 from app.services.audit import Actor
-from app.tenancy import acting_for
+from app.tenancy import across_tenants, acting_for
 from tests import factories
 
 DANA, LEE, PRIYA = "dana.reyes@harbordental.example", "lee@harbordental.example", "priya.nair@harbordental.example"
@@ -105,12 +106,32 @@ def change(row: Any, **values: Any) -> None:
 
 
 def fail_mail(scene: Scene) -> None:
-    """Have the mail to somebody whose address is refused come back."""
+    """Have the mail to somebody whose address is refused come back, and another wait for a busy server."""
+    at = clock.now()
     with scene.behind():
-        key = select(Bundle.public_id).where(Bundle.recipient == NOBODY).scalar_subquery()
-        mail = select(OutboxItem).where(OutboxItem.key.startswith(key))
-        at = clock.now()
-        change(db.session.scalars(mail).one(), state=OutboxState.DEAD, error="refused", attempts=1, finished_at=at)
+        change(_mail_to(NOBODY), state=OutboxState.DEAD, error="refused", attempts=1, finished_at=at)
+        waits = {"attempts": 1, "finished_at": None, "due_at": at + timedelta(hours=1)}
+        change(_mail_to(PRIYA), state=OutboxState.RETRY, error="busy", **waits)
+
+
+def _mail_to(email: str) -> OutboxItem:
+    key = select(Bundle.public_id).where(Bundle.recipient == email).scalar_subquery()
+    return db.session.scalars(select(OutboxItem).where(OutboxItem.key.startswith(key))).one()
+
+
+def approve_hand_over(scene: Scene) -> None:
+    """Agree to what Ines wants to hand over."""
+    with scene.behind():
+        found = select(ConnectionRequest).where(ConnectionRequest.hand_over_to == OUTSIDE)
+        asked, maya = db.session.scalars(found).one(), db.session.scalars(select(Staff).order_by(Staff.id)).first()
+        assert maya is not None
+        handovers.approve(maya.agency, asked.public_id, to=OUTSIDE, by=maya)
+
+
+def end_code(scene: Scene, email: str, **values: Any) -> None:
+    """Have the code that somebody was mailed be over."""
+    with scene.app.app_context(), across_tenants("the tour"):
+        change(db.session.scalars(select(PortalCode).where(PortalCode.email == email)).one(), **values)
 
 
 def cookie_of(scene: Scene, email: str, workspace: str | None = None) -> str:
@@ -188,6 +209,8 @@ def _connected(harbor: Workspace, asked: dict[str, ConnectionRequest]) -> None:
     revocations.revoke(lees, by=Actor.client(LEE))
     change(lees, revocation=Revocation.UNSUPPORTED)
     factories.make_connection(harbor, "hubspot", name="Front desk CRM", owner_email=LEE, scopes=CRM)
+    ended = {"health": Health.ERROR, "health_reason": Fault.GRANT_ENDED, "broken_at": at}
+    factories.make_connection(harbor, "xero", name="Books of last year", owner_email=LEE, **ended)
     ends = {"owner_email": DANA, "grant_ends_at": at + timedelta(days=5), "granted_at": at}
     factories.make_connection(harbor, "notion", name="Front desk notes", health=Health.PENDING, **ends)
 

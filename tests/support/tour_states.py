@@ -15,7 +15,7 @@ from tests.support import tour_scene
 from tests.support.demo import Demo, demo_running
 from tests.support.processes import free_port
 from tests.support.servers import serve_in_thread, wait_until
-from tests.support.tour_scene import DANA, LEE, NOBODY, Scene
+from tests.support.tour_scene import DANA, LEE, NOBODY, PRIYA, Scene
 from tests.support.tour_states_clients import clients
 
 Stop = tuple[str, Page]
@@ -26,7 +26,7 @@ def states(browser: Browser, folder: Path) -> Iterator[Stop]:
     yield from without_mail(browser, folder / "without-mail")
     with demo_running(folder / "states", filled=False) as demo:
         scene = tour_scene.make(demo.app)
-        wait_until(lambda: NOBODY in dict(demo.mails()).values())
+        wait_until(lambda: {NOBODY, PRIYA} <= set(dict(demo.mails()).values()))
         tour_scene.fail_mail(scene)
         with browser.new_context() as office:
             page = office.new_page()
@@ -127,6 +127,7 @@ def signing_in(page: Page, demo: Demo, scene: Scene) -> Iterator[Stop]:
 def attention(page: Page, demo: Demo, scene: Scene) -> Iterator[Stop]:
     page.goto(f"{demo.url}/panel/")
     expect(page.get_by_role("heading", name="things need attention")).to_be_visible()
+    expect(page.get_by_text("2 connections need to be reauthorized")).to_be_visible()
     yield "home-attention", page
     for name in ("connections", "requests", "mail"):
         page.goto(f"{demo.url}/panel/attention/{name}")
@@ -140,6 +141,7 @@ def workflow(page: Page, demo: Demo, scene: Scene) -> Iterator[Stop]:
     for name in ("workspace-archived", "workflow-archived", "workflow-empty", "workflow-states"):
         page.goto(f"{demo.url}/panel/{scene.pages[name]}")
         yield name, page
+    expect(page.get_by_text("The e-mail is delayed. The mail server asked to try again later.").first).to_be_visible()
     yield from asked(page, page.locator("#rename"), "workflow-rename")
     shown = dialog(page, page.locator("#add-node"))
     shown.get_by_placeholder("Search apps...").fill("no such app")

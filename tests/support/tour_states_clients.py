@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from app import clock
 from tests.support.demo import Demo
 from tests.support.servers import wait_until
 from tests.support.tour_clients import choose, connect
-from tests.support.tour_scene import DANA, LEE, PRIYA, Scene, cookie_of
+from tests.support.tour_scene import DANA, LEE, PRIYA, Scene, end_code
+from tests.support.tour_states_portal import portal_of_ines, signed_in
 
 Stop = tuple[str, Page]
 ME = "me@nowhere.example"
@@ -20,11 +23,13 @@ def clients(browser: Browser, demo: Demo, scene: Scene) -> Iterator[Stop]:
         yield from cards(page, demo, scene)
         yield from accounts(page, demo, scene)
     with browser.new_context() as home:
-        yield from signing_in(home, demo)
+        yield from signing_in(home, demo, scene)
     with browser.new_context() as home:
         yield from places(home, demo, scene)
     with browser.new_context() as home:
         yield from portals(home, demo, scene)
+    with browser.new_context() as home:
+        yield from portal_of_ines(home, demo, scene)
     with browser.new_context() as home:
         yield from mails(home.new_page(), demo)
 
@@ -50,7 +55,7 @@ def accounts(page: Page, demo: Demo, scene: Scene) -> Iterator[Stop]:
     yield "branded-page-other-account", page
 
 
-def signing_in(home: BrowserContext, demo: Demo) -> Iterator[Stop]:
+def signing_in(home: BrowserContext, demo: Demo, scene: Scene) -> Iterator[Stop]:
     page = home.new_page()
     page.goto(f"{demo.url}/portal/login")
     page.get_by_label("E-mail address").fill("nobody")
@@ -72,6 +77,16 @@ def signing_in(home: BrowserContext, demo: Demo) -> Iterator[Stop]:
         other.goto(link)
         expect(other.get_by_role("heading", name="Type the code instead")).to_be_visible()
         yield "portal-button-elsewhere", other
+    page.goto(f"{demo.url}/portal/code")
+    end_code(scene, PRIYA, expires_at=clock.now() - timedelta(seconds=1))
+    page.get_by_label("Six-digit code").fill("000000")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("It is older than ten minutes.")).to_be_visible()
+    yield "portal-code-over", page
+    end_code(scene, PRIYA, used_at=clock.now())
+    page.goto(f"{demo.url}/portal/code")
+    expect(page.get_by_text("It was used or replaced.")).to_be_visible()
+    yield "portal-code-used", page
 
 
 def button_in(demo: Demo, to: str) -> str:
@@ -83,15 +98,6 @@ def button_in(demo: Demo, to: str) -> str:
 
     wait_until(found)
     return found()[0]
-
-
-def signed_in(home: BrowserContext, demo: Demo, scene: Scene, email: str, workspace: str | None = None) -> Page:
-    cookie = cookie_of(scene, email, workspace)
-    home.clear_cookies()
-    home.add_cookies([{"name": "gh_portal", "value": cookie, "url": demo.url}])
-    page = home.new_page()
-    page.goto(f"{demo.url}/portal/connections")
-    return page
 
 
 def places(home: BrowserContext, demo: Demo, scene: Scene) -> Iterator[Stop]:

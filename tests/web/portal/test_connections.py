@@ -115,12 +115,40 @@ def test_neither_another_workspace_nor_another_agency_reaches_a_connection(
             {"health": Health.REVOKED, "revocation": Revocation.UNSUPPORTED},
             "We stopped using it and deleted it here; Slack offers no revocation: remove it in your Slack settings",
         ),
+        (
+            {"health": Health.REVOKED, "revocation": Revocation.UNCONFIRMED},
+            "We stopped using it and deleted it here; Slack did not confirm that it is revoked: remove it in your Slack settings",
+        ),
+        (
+            {"health": Health.REVOKED, "revocation": Revocation.KEPT_FOR_SIBLING},
+            "We stopped using it and deleted it here; Slack was not asked to revoke it: that would end another connection of the account",
+        ),
     ],
 )
 def test_a_row_says_how_the_connection_stands(dana, slack, values, said):
     change(slack, **values)
 
     assert said.removesuffix(" Last") in row(dana.get(PAGE), slack)
+
+
+@pytest.mark.parametrize(
+    ("revocation", "links"),
+    [
+        (Revocation.UNSUPPORTED, ["Slack settings"]),
+        (Revocation.UNCONFIRMED, ["Slack settings"]),
+        (Revocation.KEPT_FOR_SIBLING, []),
+        (Revocation.CONFIRMED, []),
+        (Revocation.PENDING, []),
+    ],
+)
+def test_a_row_leads_to_the_app_where_its_owner_has_to_end_the_access_there(catalog, dana, slack, revocation, links):
+    change(slack, health=Health.REVOKED, revocation=revocation)
+    where = catalog.get("slack").revoke_help
+
+    html = dana.get(PAGE)
+
+    assert where.startswith("https://")
+    assert re.findall(rf'<a href="{re.escape(where)}" rel="noreferrer noopener">([^<]+)</a>', html) == links
 
 
 def test_a_row_names_app_account_label_and_last_use(dana, slack):
