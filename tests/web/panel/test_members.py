@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from app import clock as app_clock
@@ -7,7 +9,8 @@ from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.staff_browser import errors, one, page, toasts
 
-NOON = app_clock.now().replace(hour=12)  # what is counted by the day is then counted in one
+# The last noon: what is counted by the day is then counted in one, and nobody's session has run out by then.
+NOON = (app_clock.now() - timedelta(hours=12)).replace(hour=12)
 
 
 @pytest.fixture
