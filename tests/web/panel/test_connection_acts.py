@@ -1,5 +1,7 @@
 """What staff may do with a connection, and what testing and refreshing one says."""
 
+import re
+
 import pytest
 
 from app.database import transaction
@@ -98,6 +100,15 @@ def test_delete_says_what_became_of_it_at_the_provider(maya, workspace):
 
     shown = one(page(maya.get("/panel/connections")), ".gh-toasts > .toast")
     assert "Deleted Front desk We stopped using it and deleted it here; Slack did not confirm" in words(shown)
+
+
+@pytest.mark.parametrize("act", ["/rename", "/revoke", "/delete"])
+def test_titles_divide_an_address_nowhere_but_after_its_at(maya, held, act):
+    change(held, name=PRIYA)
+
+    title = re.search(r'id="dialog-title">(.*?)</h2>', maya.get(at(held, act), htmx=True).text)[1]
+
+    assert PRIYA.replace("@", "@<wbr>") in title
 
 
 @pytest.mark.parametrize("act", ["/rename", "/revoke", "/delete"])

@@ -1,5 +1,7 @@
 """What visitors of the portal do with a connection of theirs: rename, revoke, refresh and reconnect it."""
 
+import re
+
 import pytest
 from sqlalchemy import select
 
@@ -13,7 +15,7 @@ from app.services.audit import Actor
 from tests import factories
 from tests.services.settling import change
 from tests.web.portal import own_connections
-from tests.web.portal.own_connections import DANA, PAGE, STEPS, row, words
+from tests.web.portal.own_connections import DANA, PAGE, PRIYA, STEPS, row, words
 
 pytestmark = pytest.mark.both_databases
 dana, member, slack = own_connections.fixtures
@@ -29,6 +31,15 @@ def test_rename(dana, slack):
     assert slack.name == "Reception"
     assert row(dana.get(PAGE), slack).count("Reception") == 1
     assert "Reception renamed by you, before: Front desk" in words(dana.get(PAGE))
+
+
+@pytest.mark.parametrize("act", ["rename", "revoke"])
+def test_headings_divide_an_address_nowhere_but_after_its_at(dana, slack, act):
+    change(slack, name=PRIYA)
+
+    heading = re.search(r"<h1>(.*?)</h1>", dana.get(f"{PAGE}/{slack.public_id}/{act}"))[1]
+
+    assert PRIYA.replace("@", "@<wbr>") in heading
 
 
 def test_a_name_that_is_taken_is_said_at_the_field(dana, slack, workspace):
