@@ -47,7 +47,7 @@ class Portal(Client):
 
     def label(self, app: str) -> str:
         """What an app's connection is called."""
-        return self.row(app).get_by_role("cell").nth(1).inner_text()
+        return self.row(app).get_by_role("cell").nth(1).inner_text().partition("\n")[0]  # then what it may do
 
     def press_on(self, act: str, app: str) -> None:
         """One of the acts of a row."""

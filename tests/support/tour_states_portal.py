@@ -73,7 +73,7 @@ def reconnecting(page: Page, demo: Demo) -> Iterator[Stop]:
     choose(page)
     page.locator("input[name=scope]").last.uncheck()
     page.get_by_role("button", name="Approve").click()
-    expect(page.get_by_text("HubSpot granted less than the workflows need.")).to_be_visible()
+    expect(page.get_by_text("HubSpot granted less than the workflows need")).to_be_visible()
     yield "portal-reconnected-partial", page
 
 

@@ -29,7 +29,9 @@ def test_rename(dana, slack):
     assert answer.status_code == 303
     db.session.refresh(slack)
     assert slack.name == "Reception"
-    assert row(dana.get(PAGE), slack).count("Reception") == 1
+    shown = row(dana.get(PAGE), slack)
+    assert " someone@slack.example Reception " in shown
+    assert "Front desk" not in shown
     assert "Reception renamed by you, before: Front desk" in words(dana.get(PAGE))
 
 
