@@ -34,7 +34,7 @@ NONCE_BYTES, NOT_MAILED = 16, b""
 SOON, DAY = timedelta(minutes=15), timedelta(days=1)
 PER_VISITOR, PER_BOTH, PER_BOTH_DAY, PER_ADDRESS_DAY, PER_KNOWN_DAY = 20, 5, 5, 10, 10
 TRIES_PER_VISITOR = 50
-SPACES = re.compile(r"[\s-]+")
+SPACES, CODE = re.compile(r"[\s-]+"), re.compile(rf"[0-9]{{{DIGITS}}}")
 
 
 def code_of(row: PortalCode) -> str:
@@ -143,6 +143,9 @@ def enter(code: str, *, browser_hash: bytes, at: datetime, missed: Callable[[str
     RateLimited. A wrong try at a code that could be used is told to `missed` by the code's public id.
     """
     limits.spend(f"portal tries from {limits.visitor()}", at=at, window=SOON, limit=TRIES_PER_VISITOR)
+    typed = SPACES.sub("", code)
+    if not CODE.fullmatch(typed):  # a slip, which costs no try
+        raise Refused(_("A code has six digits."), field="code")
     with transaction() as session:
         row = session.scalar(
             update(PortalCode)
@@ -151,7 +154,7 @@ def enter(code: str, *, browser_hash: bytes, at: datetime, missed: Callable[[str
             .returning(PortalCode)
         )
         expected = code_of(row) if row and row.nonce != NOT_MAILED else "-" * DIGITS
-        is_right = hmac.compare_digest(expected.encode(), SPACES.sub("", code).encode("utf-8", "surrogatepass"))
+        is_right = hmac.compare_digest(expected.encode(), typed.encode())
         used = _use(row, at) if row is not None and is_right else None
     if used is None:
         if row is not None:

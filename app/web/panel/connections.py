@@ -14,6 +14,7 @@ from app.services import (
     connection_views,
     connections,
     credentials,
+    mending_requests,
     revocations,
     scopes,
     usage,
@@ -92,7 +93,9 @@ def refresh_connection(connection_id: str) -> ResponseReturnValue:
 def confirm_revocation(connection_id: str) -> ResponseReturnValue:
     connection = _to_change(connection_id)
     workflows = [each.name for each in revocations.affected(connection)]
-    return fragment("panel/connections/_revoke.html", workflows=workflows, **_ending(connection))
+    asked = mending_requests.standing([connection.id]).get(connection.id)
+    withdrawn = asked if asked is not None and asked.status.live else None
+    return fragment("panel/connections/_revoke.html", workflows=workflows, asked=withdrawn, **_ending(connection))
 
 
 @bp.post(f"{CONNECTION}/revoke")

@@ -62,7 +62,7 @@ def test_home_warns_of_what_ends_soon_and_offers_to_ask(maya, held, clock):
 
     maya.post(at(held, "/ask"), htmx=True)
     assert [each.kind for each in asked_to_mend(held)] == [Kind.REAUTHORIZE]
-    assert f"Asked of {PRIYA} to reconnect it" in maya.get("/panel/").text
+    assert f"Queued for {PRIYA} to reconnect it, and not sent yet." in maya.get("/panel/").text
 
 
 def test_nobody_is_offered_to_be_asked_for_what_nothing_uses(maya, workspace, workflow, held, clock):

@@ -31,6 +31,17 @@ def test_asking_from_the_list_leads_to_the_workflow_where_it_waits(maya, workflo
     listed = str(page(maya.get("/panel/connections")))
     assert f"Asked of {PRIYA} to reconnect it: Queued (not yet sent)" in listed
     assert "Ask to reconnect" not in listed
+    home = page(maya.get("/panel/"))
+    assert f"Queued for {PRIYA} to reconnect it, and not sent yet." in words(home)
+    assert [each["href"] for each in home.select(".gh-row a.btn")] == [url]
+
+
+def test_revoking_says_that_what_is_asked_is_withdrawn(maya, broken):
+    said = f"The request to {PRIYA} to reconnect it is withdrawn."
+    assert said not in maya.get(at(broken, "/revoke"), htmx=True).text
+    maya.post(at(broken, "/ask"), {"broken": "1"}, htmx=True)
+
+    assert said in maya.get(at(broken, "/revoke"), htmx=True).text
 
 
 def test_asking_from_the_workflow_changes_that_page(maya, workflow, broken, url, here):

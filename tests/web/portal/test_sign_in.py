@@ -120,11 +120,25 @@ def test_five_wrong_tries_end_a_code(dana):
     assert sessions() == []
 
 
-def test_tries_are_counted_alike_for_an_address_that_nobody_knows(dana, anybody):
+@pytest.mark.parametrize("slip", ["", "12", "1234567", "12345a", "１２３４５６", "nonsense"])
+def test_what_is_no_code_costs_no_try(dana, anybody, slip):
     dana.ask()
+    code = dana.code()
     anybody.ask("nobody@client.example")
 
-    known, unknown = (each.post("/portal/code", code="nonsense").text for each in (dana, anybody))
+    said = [each.post("/portal/code", code=slip) for each in (dana, anybody) for _ in range(6)]
+
+    assert {answer.status_code for answer in said} == {422}
+    assert all("tries are left" not in answer.text for answer in said)
+    assert dana.post("/portal/code", code=f" {code[:3]}-{code[3:]} ").status_code == 303
+
+
+def test_tries_are_counted_alike_for_an_address_that_nobody_knows(dana, anybody):
+    dana.ask()
+    wrong = f"{(int(dana.code()) + 1) % 10**6:06}"
+    anybody.ask("nobody@client.example")
+
+    known, unknown = (each.post("/portal/code", code=wrong).text for each in (dana, anybody))
 
     assert "4 tries are left" in known
     assert "4 tries are left" in unknown
