@@ -19,7 +19,8 @@ from app.services import (
     workspaces,
 )
 from app.services.sending import Sent
-from app.web.htmx import fragment
+from app.web import destinations
+from app.web.htmx import fragment, go, is_htmx
 from app.web.panel import bp
 from app.web.panel.slots import SLOT
 from app.web.panel.workflow_forms import EditForm, QueueForm, RecipientForm
@@ -152,7 +153,8 @@ def _settle_hand_over(settle: Callable[..., object], request_id: str, said: str)
     with telling():
         settle(g.agency, request_id, to=request.form.get("to", ""), by=g.staff)
         toast(said % {"app": scopes.app_of(asked).name}, asked.recipient)
-    return current(asked.workflow)
+    before = None if is_htmx() else destinations.url_of(destinations.came_from())  # a list of what needs attention
+    return go(before) if before else current(asked.workflow)
 
 
 @bp.post(f"{REQUEST}/again")
