@@ -201,7 +201,6 @@ def _goes_on(work: Work, held: Row | None, token: Token, *, at: datetime) -> boo
     _record("connection.refreshed", work, by=work.by, at=at)
     moments = {"expires_at": standing.expires_at, "token_at": standing.token_at, "at": at}
     refresh_plans.put(standing, version, agency_id=standing.agency_id, **moments)
-    # point: refresh.handed_on
     return True
 
 

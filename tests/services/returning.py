@@ -7,7 +7,7 @@ from app.database import transaction
 from app.extensions import db
 from app.models import AuditEvent, OutboxItem
 from app.oauth.revoke import RevokeOutcome
-from app.services import giving_back, revocations, secrets
+from app.services import giving_back, grants, revocations, secrets
 from app.tenancy import across_tenants
 from app.worker import Worker
 from app.worker.handlers import HANDLERS
@@ -41,7 +41,7 @@ def apart(agency, monkeypatch):
     """An account that no other test knows, and nothing of this kind to do that others left."""
     monkeypatch.setitem(ACCOUNT, "external_id", f"T{agency.id}")
     with across_tenants("a worker does everybody's work"), transaction() as session:
-        session.execute(delete(OutboxItem).where(OutboxItem.kind == revocations.KIND))
+        session.execute(delete(OutboxItem).where(OutboxItem.kind.in_([revocations.KIND, grants.KIND])))
 
 
 @pytest.fixture
