@@ -23,6 +23,7 @@ from app.services import link_tokens
 from app.worker import Worker
 from tests import factories
 from tests.support.browser import visitor
+from tests.support.catalog_apps import CatalogApps
 from tests.support.servers import Served, serve_in_thread
 
 PRIYA, DANA = "priya.nair@harbordental.example", "dana.reyes@harbordental.example"
@@ -118,4 +119,18 @@ def home(browser: Browser) -> Iterator[BrowserContext]:
         yield context
 
 
+@pytest.fixture(name="config")
+def with_apps(tmp_path: Path, database_url: str, served: Served, apps: CatalogApps) -> Config:
+    """Of an installation that has the apps of the independent provider."""
+    apps.register(lambda key: f"{served.url}/oauth/callback/shared-{key}")
+    settings = {"apps_dir": apps.folder, "oauth_clients": apps.oauth_clients}
+    return factories.config(tmp_path, database_url, base_url=served.url, **settings)
+
+
+@pytest.fixture
+def catalog() -> None:
+    """The installation reads its own apps."""
+
+
 fixtures = (config, home, house, office, served)
+with_own_apps = (with_apps, catalog)

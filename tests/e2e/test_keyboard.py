@@ -3,10 +3,8 @@
 import re
 from email.message import EmailMessage
 
-import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from app.config import Config
 from app.database import transaction
 from app.models import Health
 from app.services import sending
@@ -15,25 +13,12 @@ from tests.e2e import in_process
 from tests.e2e.client import Client
 from tests.e2e.in_process import DANA, House
 from tests.e2e.test_live import tab_to
-from tests.support.catalog_apps import CatalogApps
 from tests.support.provider import Provider
-from tests.support.servers import Served
 
 _, home, house, office, served = in_process.fixtures
+config, catalog = in_process.with_own_apps
 
 NORTHDESK = ("northdesk", "find_ticket")
-
-
-@pytest.fixture
-def config(tmp_path, database_url: str, served: Served, apps: CatalogApps) -> Config:
-    apps.register(lambda key: f"{served.url}/oauth/callback/shared-{key}")
-    settings = {"apps_dir": apps.folder, "oauth_clients": apps.oauth_clients}
-    return factories.config(tmp_path, database_url, base_url=served.url, **settings)
-
-
-@pytest.fixture
-def catalog() -> None:
-    """The installation reads its own apps."""
 
 
 def code_in(mail: EmailMessage) -> str:

@@ -8,7 +8,6 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
-from app.config import Config
 from app.extensions import db
 from app.models import Connection, ConnectionRequest, Flow, FlowStatus, Secret, Status
 from app.services import secrets
@@ -17,28 +16,16 @@ from tests.e2e import in_process
 from tests.e2e.client import Client
 from tests.e2e.in_process import House
 from tests.support.browser import visitor
-from tests.support.catalog_apps import CatalogApps
 from tests.support.clock import Clock
 from tests.support.provider import Person, Provider
 from tests.support.servers import Served, wait_until
 
 _, home, house, _, served = in_process.fixtures
+config, catalog = in_process.with_own_apps
 
 NORTHDESK, POSTWAVE = ("northdesk", "find_ticket"), ("postwave", "send_campaign")
 OPENINGS = 50
 A_MINUTE = 30  # openings that one address has
-
-
-@pytest.fixture
-def config(tmp_path, database_url: str, served: Served, apps: CatalogApps) -> Config:
-    apps.register(lambda key: f"{served.url}/oauth/callback/shared-{key}")
-    settings = {"apps_dir": apps.folder, "oauth_clients": apps.oauth_clients}
-    return factories.config(tmp_path, database_url, base_url=served.url, **settings)
-
-
-@pytest.fixture
-def catalog() -> None:
-    """The installation reads its own apps."""
 
 
 @pytest.fixture

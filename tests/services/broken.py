@@ -7,7 +7,7 @@ from app import clock as app_clock
 from app.extensions import db
 from app.models import Health, OutboxItem
 from app.oauth.faults import Fault
-from app.services import board, mending_requests
+from app.services import board, mending_requests, nodes, workflows
 from tests import factories
 from tests.services.settling import change
 
@@ -34,6 +34,17 @@ def other(workspace, owner, held):
 
 def ask(held, owner, **given):
     return mending_requests.queue(held, by=owner, **given)
+
+
+def asked_of_many(workspace, owner, count):
+    """A workflow in which so many of Priya's connections are to be mended."""
+    workflow = workflows.create(workspace, f"With {count}", by=owner)
+    for number in range(count):
+        nodes.add(workflow, app_key="slack", action_key="find_user", separate=True, by=owner)
+        held = factories.make_connection(workspace, name=f"{count}.{number}", owner_email=PRIYA)
+        change(workflow.slots[number], connection_id=held.id)
+        ask(held, owner, workflow=workflow)
+    return workflows.get(workspace, workflow.public_id)
 
 
 def at(workflow, **page):

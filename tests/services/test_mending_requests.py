@@ -19,12 +19,11 @@ from app.services import (
     revocations,
     scopes,
     sending,
-    workflows,
 )
 from app.services.audit import Actor
 from tests import factories
 from tests.services import broken
-from tests.services.broken import DANA, PRIYA, ask, cards, mails
+from tests.services.broken import DANA, PRIYA, ask, asked_of_many, cards, mails
 from tests.services.settling import change
 from tests.support.rows import rows_of
 from tests.support.shared_app import *  # noqa: F403
@@ -162,13 +161,7 @@ def test_send_from_another_workflow_that_uses_it_sends_it_too(workflow, other, h
 
 def test_send_asks_as_often_for_twenty_as_for_one(workspace, owner):
     def statements(count):
-        workflow = workflows.create(workspace, f"With {count}", by=owner)
-        for number in range(count):
-            nodes.add(workflow, app_key="slack", action_key="find_user", separate=True, by=owner)
-            held = factories.make_connection(workspace, name=f"{count}.{number}", owner_email=PRIYA)
-            change(workflow.slots[number], connection_id=held.id)
-            ask(held, owner, workflow=workflow)
-        workflow = workflows.get(workspace, workflow.public_id)
+        workflow = asked_of_many(workspace, owner, count)
         with counted() as found:
             sending.send(workflow, by=owner)
         return len([each for each in found if each.startswith("SELECT")])

@@ -20,7 +20,7 @@ from app.services import (
 from app.services.audit import SYSTEM
 from tests import factories
 from tests.services import broken
-from tests.services.broken import PRIYA, ask, at, cards
+from tests.services.broken import PRIYA, ask, asked_of_many, at, cards
 from tests.services.settling import change
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.statements import counted
@@ -62,13 +62,7 @@ def test_its_row_says_that_permissions_changed_since_it_was_sent(workflow, other
 
 def test_what_changed_is_looked_for_once_for_all(workspace, owner):
     def statements(count):
-        workflow = workflows.create(workspace, f"With {count}", by=owner)
-        for number in range(count):
-            nodes.add(workflow, app_key="slack", action_key="find_user", separate=True, by=owner)
-            held = factories.make_connection(workspace, name=f"{count}.{number}", owner_email=PRIYA)
-            change(workflow.slots[number], connection_id=held.id)
-            ask(held, owner, workflow=workflow)
-        workflow = workflows.get(workspace, workflow.public_id)
+        workflow = asked_of_many(workspace, owner, count)
         sending.send(workflow, by=owner)
         db.session.expire_all()
         db.session.refresh(workflow)

@@ -96,32 +96,23 @@ def test_a_refresh_that_is_under_way_is_waited_for(agency, revoked, provider, cl
     assert returns.give_back(revoked.id, agency_id=agency.id)
 
 
-def test_a_token_that_a_refresh_brought_meanwhile_is_given_back_too(revoked, provider, work, clock):
-    def refreshed(connection):
-        with transaction():
-            secrets.keep(connection, {"access_token": "newer", "refresh_token": "newer refresh"}, at=clock.now)
-
-    provider.meanwhile = lambda: elsewhere(refreshed, revoked)
-    work()
-    assert came_to(revoked)[0] is Revocation.PENDING
-    clock.to(job().due_at)
-    work()
-
-    assert [access for access, _, _ in provider.asked] == ["access", "newer"]
-    assert came_to(revoked) == (Revocation.CONFIRMED, None)
+def writes_another(connection, clock):
+    with transaction():
+        secrets.keep(connection, {"access_token": "newer", "refresh_token": "newer refresh"}, at=clock.now)
 
 
-def test_a_token_that_took_the_place_of_the_old_one_is_given_back_too(revoked, provider, work, clock):
+def writes_the_same_anew(connection, _clock):
     """As a refresh does: the same row, another writing."""
+    with transaction():
+        connection.secret.version += 1
+        place = sealed.credential_place(connection.secret)
+        parts = json.dumps({"access_token": "newer", "refresh_token": "newer refresh"}).encode()
+        connection.secret.blob = seal(runtime.current().keyring, parts, place)
 
-    def refreshed(connection):
-        with transaction():
-            connection.secret.version += 1
-            place = sealed.credential_place(connection.secret)
-            parts = json.dumps({"access_token": "newer", "refresh_token": "newer refresh"}).encode()
-            connection.secret.blob = seal(runtime.current().keyring, parts, place)
 
-    provider.meanwhile = lambda: elsewhere(refreshed, revoked)
+@pytest.mark.parametrize("refreshed", [writes_another, writes_the_same_anew])
+def test_a_token_that_a_refresh_brought_meanwhile_is_given_back_too(revoked, provider, work, clock, refreshed):
+    provider.meanwhile = lambda: elsewhere(lambda connection: refreshed(connection, clock), revoked)
     work()
     assert came_to(revoked)[0] is Revocation.PENDING
     clock.to(job().due_at)
