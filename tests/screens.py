@@ -24,6 +24,7 @@ def shoot(folder: Path) -> int:
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as work:
         browser = playwright.chromium.launch(executable_path=chromium(playwright), args=ARGS)
         for name, page in chain(tour(browser, Path(work)), states(browser, Path(work))):
+            page.wait_for_load_state()
             for size, viewport in SIZES.items():
                 page.set_viewport_size(viewport)
                 for scheme in SCHEMES:

@@ -31,9 +31,11 @@ def code_in(mail: EmailMessage) -> str:
 def sign_in(page: Page, house: House) -> None:
     """Nothing but typing and Enter: the focus is where one types."""
     page.goto(f"{house.url}/portal/login")
+    expect(page.get_by_label("E-mail address")).to_be_focused()
     page.keyboard.type(DANA)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Check your e-mail")).to_be_visible()
+    expect(page.get_by_label("Six-digit code")).to_be_focused()
     page.keyboard.type(code_in(house.deliver()[0]))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Harbor Dental")).to_be_visible()

@@ -75,6 +75,7 @@ def found_by_axe(axe: Axe, name: str, page: Page, how: str, **rules: Any) -> lis
 
 def look(axe: Axe, name: str, page: Page, seen: Seen) -> None:
     """Look at a screen by all of axe's rules in light, by those of colours in dark, and by the others on a phone."""
+    page.wait_for_load_state()  # its words may be there before its style sheets
     size = page.viewport_size
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     there = page.evaluate("typeof axe !== 'undefined'")

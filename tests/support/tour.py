@@ -86,6 +86,7 @@ def panel_pages(page: Page, demo: Demo) -> Iterator[Stop]:
     yield from branding(page, demo)
     page.goto(f"{demo.url}/panel/apps/slack")
     page.get_by_role("button", name="Set up Slack").click()
+    expect(page.get_by_label("Client ID", exact=True)).to_be_visible()
     yield "app-setup", page
     page.goto(f"{demo.url}/panel/workspaces")
     page.get_by_role("button", name="New workspace").first.click()
@@ -93,9 +94,11 @@ def panel_pages(page: Page, demo: Demo) -> Iterator[Stop]:
     yield "new-workspace", page
     page.goto(f"{demo.url}/panel/workspaces")
     page.get_by_role("link", name="Tannery Row").click()
+    expect(page.get_by_role("heading", name="Tannery Row", level=1)).to_be_visible()
     yield "workspace-empty", page
     page.goto(f"{demo.url}/panel/workspaces")
     page.get_by_role("link", name="Harbor Dental").click()
+    expect(page.get_by_role("heading", name="Harbor Dental", level=1)).to_be_visible()
     yield "workspace", page
 
 
@@ -162,6 +165,7 @@ def after_sending(page: Page, demo: Demo) -> Iterator[Stop]:
     page.goto(f"{demo.url}/panel/workspaces")
     page.get_by_role("link", name="Bluefin Logistics").click()
     page.get_by_role("link", name="Fleet invoicing").click()
+    expect(page.get_by_role("heading", name="Fleet invoicing", level=1)).to_be_visible()
     yield "workflow-pending", page
 
 
@@ -174,6 +178,7 @@ def connection_pages(page: Page, demo: Demo) -> Iterator[Stop]:
     page.get_by_label("Any status").select_option("error")
     expect(page.locator("tbody tr")).to_have_count(1)
     page.locator("tbody th a").click()
+    expect(page.locator("#revoke")).to_be_visible()
     yield "connection", page
     for button, name in (
         ("#revoke", "connection-revoke"),

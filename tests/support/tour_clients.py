@@ -22,6 +22,7 @@ def mailbox(page: Page, demo: Demo) -> Iterator[Stop]:
     page.goto(f"{demo.url}/demo/mail")
     expect(page.get_by_role("link", name=PRIYA)).to_be_visible()
     page.get_by_role("link", name=PRIYA).first.click()
+    expect(page.frame_locator("iframe").get_by_role("link", name="Review and connect")).to_be_visible()
     yield "mailbox", page
     name = next(name for name, to in demo.mails() if to == PRIYA)
     page.goto("about:blank")  # its frame's policy would keep scripts out that look at it
@@ -113,6 +114,7 @@ def portal_of_an_owner(page: Page, demo: Demo) -> Iterator[Stop]:
     expect(page.get_by_text("is refreshed")).to_be_visible()
     yield "portal-connections-of-an-owner", page
     page.get_by_role("link", name=re.compile("^Rename ")).first.click()
+    expect(page.get_by_label("Connection Name")).to_be_visible()
     yield "portal-rename", page
     page.get_by_label("Connection Name").fill("")
     page.get_by_role("button", name="Save").click()
@@ -120,6 +122,7 @@ def portal_of_an_owner(page: Page, demo: Demo) -> Iterator[Stop]:
     yield "portal-rename-error", page
     page.get_by_role("link", name="Cancel").click()
     page.get_by_role("link", name=re.compile("^Revoke ")).last.click()
+    expect(page.get_by_role("button", name="Revoke")).to_be_visible()
     yield "portal-revoke", page
     page.get_by_role("button", name="Revoke").click()
     expect(page.get_by_text("Revoked. Workflows that depend on it are paused until you reconnect.")).to_be_visible()
