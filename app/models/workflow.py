@@ -61,6 +61,7 @@ class Slot(InWorkspace, Model):
     number: Mapped[int] = mapped_column(default=0)
     source: Mapped[Source | None] = mapped_column(enum_column(Source))
     connection_id: Mapped[int | None] = mapped_column(ForeignKey("connection.id"), index=True)
+    lost_at: Mapped[datetime | None]  # when its connection was deleted; none once it has another
 
     workflow: Mapped[Workflow] = relationship(back_populates="slots")
     nodes: Mapped[list["Node"]] = relationship(back_populates="slot", order_by="Node.position, Node.id")
@@ -84,4 +85,4 @@ class Node(InWorkspace, Model):
 
 
 Index("ix_workflow_created", Workflow.workspace_id, Workflow.created_at)
-Index("ix_slot_standing", Slot.workspace_id, Slot.workflow_id, Slot.connection_id)
+Index("ix_slot_standing", Slot.workspace_id, Slot.workflow_id, Slot.connection_id, Slot.lost_at)

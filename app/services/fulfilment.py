@@ -30,7 +30,9 @@ _FULFIL = Prepared(
         hand_over_to=None,
     )
 )
-_FILL = Prepared(update(Slot).where(Slot.id == bindparam("slot")).values(connection_id=bindparam("connection")))
+_FILL = Prepared(
+    update(Slot).where(Slot.id == bindparam("slot")).values(connection_id=bindparam("connection"), lost_at=None)
+)
 
 
 def fulfil(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Subquery, case, func, select
+from sqlalchemy import Subquery, case, func, or_, select
 
 from app.extensions import db
 from app.models import Agency, Connection, ConnectionRequest, Health, Slot, Status, Workflow, Workspace
@@ -122,7 +122,7 @@ def _each_workflow(ids: Sequence[int]) -> Subquery:
             Workflow.workspace_id,
             Workflow.version,
             func.count(Slot.id).label("total"),
-            func.count(Connection.id).label("made"),
+            func.count(case((or_(Connection.id.is_not(None), Slot.lost_at.is_not(None)), 1))).label("made"),
             func.count(works).label("connected"),
         )
         .outerjoin(Slot, Slot.workflow_id == Workflow.id)

@@ -98,7 +98,7 @@ def use_connection(slot: Slot, connection_id: str, *, confirmed: bool = False, b
         if slot.connection_id == chosen.id and not slot_requests.unsettled_for(slot):
             return
         withdraw_request(slot, confirmed=confirmed, by=by, at=at)
-        slot.connection_id = chosen.id
+        slot.connection_id, slot.lost_at = chosen.id, None
         slot.source = slot.source or (Source.CLIENT if chosen.owner_email else Source.AGENCY)
         audit.record("slot.connection_chosen", slot, by=by, at=at, app=app.key, connection=chosen.public_id)
 

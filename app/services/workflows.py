@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import joinedload, selectinload
 
 from app import clock
@@ -79,7 +79,9 @@ def progress_of(workflows: Iterable[Workflow]) -> dict[int, Progress]:
             Slot.workflow_id,
             func.count(Slot.id),
             func.coalesce(func.sum(case((working, 1), else_=0)), 0),
-            func.coalesce(func.sum(case((Connection.id.is_not(None) & ~working, 1), else_=0)), 0),
+            func.coalesce(
+                func.sum(case((or_(Connection.id.is_not(None) & ~working, Slot.lost_at.is_not(None)), 1), else_=0)), 0
+            ),
         )
         .outerjoin(Connection, Connection.id == Slot.connection_id)
         .where(Slot.workflow_id.in_([workflow.id for workflow in listed]))

@@ -4,7 +4,7 @@ import pytest
 
 from app.database import transaction
 from app.models import Health
-from app.services import overview, workflows, workspaces
+from app.services import overview, revocations, workflows, workspaces
 from tests import factories
 from tests.support.shared_app import *  # noqa: F403
 from tests.support.statements import counted
@@ -48,11 +48,15 @@ def test_overview_of_nothing(workspace):
 
 
 @pytest.mark.parametrize("version", [0, 1])
-@pytest.mark.parametrize("healths", list(combinations_with_replacement([None, *Health], 2)))
-def test_overview_says_of_one_workflow_what_its_progress_says(workspace, workflow, healths, version):
+@pytest.mark.parametrize("healths", list(combinations_with_replacement([None, *Health, "deleted"], 2)))
+def test_overview_says_of_one_workflow_what_its_progress_says(agency, owner, workspace, workflow, healths, version):
     for number, (slot, health) in enumerate(zip(workflow.slots, healths, strict=True)):
         if health:
-            change(slot, connection_id=factories.make_connection(workspace, name=f"{number}", health=health).id)
+            known = health if health in list(Health) else Health.ACTIVE
+            held = factories.make_connection(workspace, name=f"{number}", health=known)
+            change(slot, connection_id=held.id)
+            if health == "deleted":
+                revocations.delete(agency, held.public_id, confirmed=True, by=owner)
     change(workflow, version=version)
 
     [found] = overview.of([workspace])

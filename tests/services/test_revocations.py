@@ -29,11 +29,13 @@ from app.services import (
     node_views,
     revocations,
     secrets,
+    sending,
     slots,
     workflows,
 )
 from app.services.audit import Actor
 from app.services.slots import NeedsConfirmation
+from app.services.workflows import State
 from tests import factories
 from tests.services.settling import settle
 from tests.support import browsing, shared_app
@@ -293,6 +295,31 @@ def test_delete_is_refused_with_a_list_while_workflows_use_it(slack, sent, workf
 
     assert (sent[0].status, sent[0].slot.connection_id) == (Status.REVOKED, None)
     assert [each.data["connection"] for each in told("slot.connection_removed")] == [slack.public_id]
+
+
+@pytest.mark.parametrize("mend", ["reconnect", "choose"])
+def test_a_workflow_whose_connection_was_deleted_is_paused_until_it_has_another(
+    slack, sent, workflow, workspace, owner, agency, stub, mend
+):
+    with transaction():
+        workflow.version = 1
+    state = workflows.progress_of([workflow])[workflow.id].state
+    revocations.delete(agency, slack.public_id, confirmed=True, by=owner)
+    assert (state, workflows.progress_of([workflow])[workflow.id].state) == (State.WAITING, State.PAUSED)
+
+    slot = sent[0].slot
+    if mend == "reconnect":
+        asked = factories.make_request(slot, owner)
+        sending.send(workflow, by=owner)
+        browser = Browser()
+        browser.open(asked.bundle)
+        browser.finish(browser.start(asked))
+    else:
+        other = factories.make_connection(workspace, name="Another", scopes=["chat:write", "channels:read"])
+        slots.use_connection(slot, other.public_id, by=owner)
+
+    assert slot.connection_id is not None
+    assert workflows.progress_of([workflow])[workflow.id].state is State.WAITING
 
 
 def test_delete_names_all_workflows(slack, workspace, owner, agency):

@@ -1,0 +1,30 @@
+"""slots whose connection was deleted
+
+Revision ID: 0005
+Revises: 0004
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from app.database import UtcDateTime
+
+revision = '0005'
+down_revision = '0004'
+branch_labels = None
+depends_on = None
+
+INDEX = 'ix_slot_standing'
+COLUMNS = ['workspace_id', 'workflow_id', 'connection_id']
+
+
+def upgrade() -> None:
+    op.add_column('slot', sa.Column('lost_at', UtcDateTime(timezone=True), nullable=True))
+    op.drop_index(INDEX, table_name='slot')
+    op.create_index(INDEX, 'slot', [*COLUMNS, 'lost_at'])
+
+
+def downgrade() -> None:
+    op.drop_index(INDEX, table_name='slot')
+    op.create_index(INDEX, 'slot', COLUMNS)
+    op.drop_column('slot', 'lost_at')
