@@ -106,8 +106,21 @@
       picked.value = `#${accent.value.trim().replace("#", "").toLowerCase()}`;
     }
     if (target === logo) logos += 1;
-    unsaved.textContent = written() === saved ? "" : form.dataset.unsaved;
+    const isSaved = written() === saved;
+    unsaved.textContent = isSaved ? "" : form.dataset.unsaved;
+    warn(!isSaved);
   });
+
+  // Who leaves with something unsaved is asked by the browser first
+  function warn(isUnsaved) {
+    (isUnsaved ? addEventListener : removeEventListener)("beforeunload", keep);
+  }
+
+  function keep(event) {
+    event.preventDefault();
+  }
+
+  form.addEventListener("submit", () => warn(false));
 
   // A file goes along when it is another one, not with every letter that is typed
   look.addEventListener("htmx:configRequest", ({ detail }) => {
@@ -125,6 +138,7 @@
   });
 
   for (const [name, value] of Object.entries(JSON.parse(sessionStorage.getItem("preview") ?? "{}"))) turn(name, value);
+  warn(saved === null);
   new ResizeObserver(() => requestAnimationFrame(fit)).observe(preview);
   fit();
   draw();

@@ -62,6 +62,7 @@ class Flow(InWorkspace, Model):
     verifier: Mapped[bytes | None] = mapped_column(LargeBinary)
     grant: Mapped[bytes | None] = mapped_column(LargeBinary)
     account: Mapped[str | None] = mapped_column(String(320))
+    missing: Mapped[list[str] | None]  # scopes for whose want a renewal came to nothing
     status: Mapped[FlowStatus] = mapped_column(enum_column(FlowStatus), default=FlowStatus.STARTED)
     outcome: Mapped[str | None] = mapped_column(String(40))
     created_at: Mapped[datetime]

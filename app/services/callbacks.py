@@ -26,7 +26,8 @@ from app.vault import Masked, open_
 class Landing:
     """Where the browser lands after a callback, whatever came of it: at the bundle, or in the portal.
 
-    There with the workflow of the request, or with the connection that its owner meant to renew.
+    There with the workflow of the request, or with the connection that its owner meant to renew: then also the account
+    which that `renews`, the account that was approved, and in words what it was `missing`.
     """
 
     surface: FlowSurface
@@ -37,6 +38,9 @@ class Landing:
     request_id: str | None = None
     workflow_id: str | None = None
     connection_id: str | None = None
+    renews: str | None = None
+    account: str | None = None
+    missing: tuple[str, ...] = ()
 
     @property
     def is_connected(self) -> bool:
@@ -80,11 +84,19 @@ def finish(
 
 
 def _landing(flow: Row, state: str, came_to: str) -> Landing:
-    at = Landing(flow.surface, flows.cookie_name(state), scopes.app_of(flow).name, came_to, flow.bundle, flow.request)
+    app = scopes.app_of(flow)
+    at = Landing(flow.surface, flows.cookie_name(state), app.name, came_to, flow.bundle, flow.request)
     if flow.surface is FlowSurface.INTAKE:
         return at
     places = flow_rows.PLACES(flow=flow.id).one()
-    return replace(at, workflow_id=places.workflow, connection_id=places.connection)
+    return replace(
+        at,
+        workflow_id=places.workflow,
+        connection_id=places.connection,
+        renews=places.renews,
+        account=places.account,
+        missing=tuple(app.scope_label(each) for each in places.missing or ()),
+    )
 
 
 def _is_bound(flow: Row, secret: str, session_hash: bytes, client_key: str) -> bool:

@@ -47,7 +47,13 @@ BY_STATE = Prepared(
 )
 
 PLACES = Prepared(
-    select(Workflow.public_id.label("workflow"), Connection.public_id.label("connection"))
+    select(
+        Workflow.public_id.label("workflow"),
+        Connection.public_id.label("connection"),
+        Connection.account.label("renews"),
+        Flow.account,
+        Flow.missing,
+    )
     .select_from(Flow)
     .outerjoin(ConnectionRequest, ConnectionRequest.id == Flow.request_id)
     .outerjoin(Workflow, Workflow.id == ConnectionRequest.workflow_id)

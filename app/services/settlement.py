@@ -1,5 +1,6 @@
 """Settlement: what a flow brought makes a connection, waits for the client's word, or is given back."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from app import clock
@@ -152,12 +153,12 @@ def renew(flow: Row, app: App, grant: Grant) -> str:
             return throw_away(flow, grant, flows.NOTICES.get(code, Notice.PROVIDER) if code else Notice.PROVIDER)
         if (connection.issuer, connection.external_id) != (grant.identity.issuer, grant.identity.id):
             return throw_away(flow, grant, Notice.OTHER_ACCOUNT)
-        if protocol.missing(flow.scopes, grant.scopes, app):
-            return throw_away(flow, grant, Notice.PARTIAL)
+        if lacking := protocol.missing(flow.scopes, grant.scopes, app):
+            return throw_away(flow, grant, Notice.PARTIAL, missing=lacking)
         try:
             accounts.renew(connection, flow, app, grant, at=at)
-        except Narrower:
-            return throw_away(flow, grant, Notice.PARTIAL)
+        except Narrower as narrower:
+            return throw_away(flow, grant, Notice.PARTIAL, missing=narrower.missing)
         fulfilment.mended(connection, by=Actor.client(flow.recipient), at=at)
         flow_rows.DONE(flow=flow.id, came_to=CONNECTED, at=at)
     return CONNECTED
@@ -166,11 +167,13 @@ def renew(flow: Row, app: App, grant: Grant) -> str:
 # ── What makes no connection ─────────────────────────────────────────────────
 
 
-def throw_away(flow: Row, grant: Grant, outcome: str) -> str:
-    """Have a grant given back that makes no connection."""
+def throw_away(flow: Row, grant: Grant, outcome: str, *, missing: Sequence[str] = ()) -> str:
+    """Have a grant given back that makes no connection; `missing` are the scopes that it lacked."""
     at = clock.now()
     with transaction():
         ending = _row_of(flow)
+        if missing:
+            ending.missing = list(missing)
         grants.hold(ending, grant, until=at, at=at)
         _end(ending, FlowStatus.FAILED, outcome, at=at)
         # point: grant.refused

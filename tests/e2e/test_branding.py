@@ -140,6 +140,24 @@ def test_the_switches_stand_as_they_stood_when_a_save_was_refused(page):
     expect(frame(page, "e-mail", "dark").get_by_text("needs you").first).to_be_visible()
 
 
+def test_who_leaves_is_asked_first_while_something_is_unsaved(page):
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.get_by_role("link", name="Apps", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("ready")
+    assert asked == []
+    page.go_back()
+    page.get_by_label("Support e-mail").fill("ask@")
+    page.get_by_role("button", name="Save branding").first.click()
+    expect(page.get_by_label("Support e-mail")).to_be_focused()
+    assert asked == []
+
+    page.get_by_role("link", name="Apps", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("ready")
+
+    assert asked == ["beforeunload"]
+
+
 def test_a_preview_can_be_scrolled_by_keyboard_and_stays_where_it_is(page):
     page.set_viewport_size({"width": 1280, "height": 600})
     expect(frame(page, "page").get_by_role("heading", level=1)).to_be_visible()

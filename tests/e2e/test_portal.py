@@ -193,7 +193,7 @@ def test_reconnecting_says_what_came_of_it_where_one_sees_it(
 
         for email, answer, said in (
             (ann, "Deny", "Access was not approved at Northdesk."),
-            (ben, "Allow", "with another account than this connection has."),
+            (ben, "Allow", "and this connection is of"),
             (ann, "Allow", "Northdesk is connected again"),
         ):
             home.clear_cookies(name="provider_session")

@@ -66,14 +66,14 @@ def reconnecting(page: Page, demo: Demo) -> Iterator[Stop]:
     reconnect(page)
     page.get_by_role("button", name="Choose").last.click()
     page.get_by_role("button", name="Approve").click()
-    expect(page.get_by_text("with another account than this connection has")).to_be_visible()
+    expect(page.get_by_text("and this connection is of")).to_be_visible()
     yield "portal-reconnected-other-account", page
     page.context.clear_cookies(domain=SANDBOX)
     reconnect(page)
     choose(page)
     page.locator("input[name=scope]").last.uncheck()
     page.get_by_role("button", name="Approve").click()
-    expect(page.get_by_text("HubSpot granted less than the workflows need")).to_be_visible()
+    expect(page.get_by_text("HubSpot did not grant what the workflows need")).to_be_visible()
     yield "portal-reconnected-partial", page
 
 

@@ -3,7 +3,7 @@
 from flask import Blueprint, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.i18n import _
+from app.i18n import _, list_of
 from app.models import FlowSurface, Notice
 from app.services import callbacks
 from app.services.callbacks import Landing
@@ -59,10 +59,31 @@ def _renewed(landing: Landing) -> tuple[str, str]:
         Notice.DENIED: _("Access was not approved at %(app)s.", app=app),
         Notice.TIMEOUT: _("%(app)s could not be reached, or is busy.", app=app),
         Notice.EXPIRED: _("Signing in to %(app)s took longer than 15 minutes.", app=app),
-        Notice.PARTIAL: _(
-            "%(app)s granted less than the workflows need, probably because a box was not ticked.", app=app
-        ),
-        Notice.OTHER_ACCOUNT: _("You signed in to %(app)s with another account than this connection has.", app=app),
+        Notice.PARTIAL: _less_than_needed(landing),
+        Notice.OTHER_ACCOUNT: _other_account(landing),
     }
     because = causes.get(landing.outcome, _("%(app)s answered with an error.", app=app))
     return _("%(app)s was not connected again", app=app), f"{because} {_('Nothing has changed; you can try again.')}"
+
+
+def _less_than_needed(landing: Landing) -> str:
+    if not landing.missing:
+        return _(
+            "%(app)s granted less than the workflows need, probably because a box was not ticked.", app=landing.app
+        )
+    return _(
+        "%(app)s did not grant what the workflows need, probably because a box was not ticked: %(missing)s.",
+        app=landing.app,
+        missing=list_of(landing.missing),
+    )
+
+
+def _other_account(landing: Landing) -> str:
+    if not landing.account or not landing.renews or landing.account == landing.renews:
+        return _("You signed in to %(app)s with another account than this connection has.", app=landing.app)
+    return _(
+        "You signed in to %(app)s as %(other)s, and this connection is of %(account)s.",
+        app=landing.app,
+        other=landing.account,
+        account=landing.renews,
+    )

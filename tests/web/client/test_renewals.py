@@ -55,9 +55,9 @@ def test_a_reconnected_account_is_said_to_be_connected_again(priya, held, person
         (
             "ann",
             {"grant": ["tickets.read"]},
-            "Northdesk granted less than the workflows need, probably because a box was not ticked.",
+            "Northdesk did not grant what the workflows need, probably because a box was not ticked: Answer and close tickets.",
         ),
-        ("ben", {}, "You signed in to Northdesk with another account than this connection has."),
+        ("ben", {}, "You signed in to Northdesk as {ben}, and this connection is of {ann}."),
     ],
 )
 def test_a_reconnection_that_failed_says_why(priya, held, provider, who, choice, because):
@@ -66,6 +66,7 @@ def test_a_reconnection_that_failed_says_why(priya, held, provider, who, choice,
     answer = priya.approve(priya.post(f"{PAGE}/{held.public_id}/reconnect"), provider.people[who], **choice)
 
     (said,) = said_after(priya, answer)
+    because = because.format_map({name: person.email for name, person in provider.people.items()})
     assert said == f"Northdesk was not connected again {because} Nothing has changed; you can try again."
 
 
