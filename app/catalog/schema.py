@@ -47,7 +47,9 @@ class Field:
         """Return what was typed without outer spaces and what the page already shows around it, checked; Refused."""
         value = text.strip()
         if not self.secret and (self.suffix or self.prefix):
-            value = value.lower().removeprefix("https://").removeprefix("http://").rstrip("/").removesuffix(self.suffix)
+            value = value.lower().removeprefix("https://").removeprefix("http://").rstrip("/")
+            host = re.split(r"[/?#]", value, maxsplit=1)[0]  # of an address that was pasted with the page that was open
+            value = (host if self.suffix and host.endswith(self.suffix) else value).removesuffix(self.suffix)
         value = value or self.default
         if not value and self.required:
             raise Refused(_("%(label)s is needed.", label=self.label), field=self.name)

@@ -90,6 +90,12 @@ class Card:
         return self.is_connected and self.asked.health in (Health.ERROR, Health.REVOKED)
 
     @property
+    def needs_owner(self) -> bool:
+        """Whether it works no more, and its owner can bring it back in the portal."""
+        is_gone = self.asked.status is Status.REVOKED and not self.is_connected
+        return (self.is_broken or is_gone) and bool(self.asked.is_theirs)
+
+    @property
     def is_open(self) -> bool:
         """Whether the client can still connect it."""
         return self.asked.status in (Status.PENDING, Status.DECLINED)

@@ -130,6 +130,11 @@ _is_in_bundle = ConnectionRequest.bundle_id == bindparam("bundle")
 _paused_until = pauses.end_of(pauses.request_of(ConnectionRequest.public_id)).label("paused_until")
 _one = _requests.add_columns(_paused_until)
 ONE = Prepared(_one.where(_is_in_bundle, ConnectionRequest.public_id == bindparam("named")))
+_is_theirs = and_(
+    Connection.deleted_at.is_(None),
+    Connection.owner_email == ConnectionRequest.recipient,
+    Connection.owner_left_at.is_(None),
+)
 _cards = (
     _requests.add_columns(
         ConnectionRequest.note,
@@ -145,6 +150,8 @@ _cards = (
         Connection.account,
         Connection.health,
         case((_is_open, exists(_given)), else_=false()).label("is_given"),
+        Connection.public_id.label("held_id"),
+        _is_theirs.label("is_theirs"),
     )
     .join(Workflow, Workflow.id == ConnectionRequest.workflow_id)
     .join(Agency, Agency.id == ConnectionRequest.agency_id)

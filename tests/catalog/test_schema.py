@@ -47,6 +47,8 @@ def test_scope_label_speaks_plainly_or_says_the_scope_itself(deskly):
         ("acme", "acme"),
         ("  Acme ", "acme"),
         ("https://acme.deskly.example/", "acme"),
+        ("https://acme.deskly.example/agent/home?tab=1#top", "acme"),
+        ("acme.deskly.example?lang=de", "acme"),
         ("acme.deskly.example", "acme"),
         ("HTTP://ACME.DESKLY.EXAMPLE", "acme"),
     ],

@@ -11,7 +11,7 @@ from app import clock
 from app.database import transaction
 from app.extensions import db
 from app.models import Connection, Flow, FlowSurface, Health, Recipient, Slot, Source, Status
-from app.services import board, connection_requests, fulfilment, sending
+from app.services import board, connection_requests, fulfilment, revocations, sending
 from tests import factories
 from tests.support import provided
 from tests.support.statements import counted
@@ -380,3 +380,24 @@ def test_staff_who_are_members_too_are_told_that_a_client_connected_it_and_chang
     db.session.refresh(mine)
     assert mine.status is Status.PENDING
     assert [each.owner_email for each in db.session.scalars(select(Connection))] == [DANA]
+
+
+@pytest.mark.parametrize("end", ["broken", "revoked", "deleted", "passed on"])
+def test_what_works_no_more_leads_to_where_its_owner_brings_it_back(dana, page, asked, person, owner, agency, end):
+    dana.get(page)
+    dana.approve(dana.start(page, asked[0]), person)
+    held = asked[0].connection
+    reconnect = f'href="/portal/connections#connection-{held.public_id}"'
+    assert reconnect not in dana.get(page)
+    if end == "broken":
+        with transaction():
+            held.health = Health.ERROR
+    elif end == "deleted":
+        revocations.delete(agency, held.public_id, confirmed=True, by=owner)
+    else:
+        revocations.revoke(held, by=owner)
+    if end == "passed on":
+        with transaction():
+            held.owner_email = PRIYA
+
+    assert (reconnect in dana.get(page)) == (end in ("broken", "revoked"))
