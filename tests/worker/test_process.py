@@ -101,7 +101,7 @@ def test_a_worker_killed_between_250_and_its_commit_is_followed_by_the_same_mail
     assert (begun.state, started_at is not None) == (OutboxState.TRANSMITTING, True)
     smtp.inbox.wait_for(1)
 
-    Worker(app, patience=0.2).run_once()
+    Worker(app).run_once()
     assert item(bundle).state is OutboxState.TRANSMITTING, "its lease has not run out"
     lapse()
     Worker(app, patience=0.2).run_once()
