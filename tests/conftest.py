@@ -36,9 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the collector of garbage look no more at what stays to the end: thousands of tests, and all modules."""
+    """Let the collector of garbage look no more at what stays to the end, thousands of tests and all modules; and seldom
+    at the rest: it took a sixth of the time.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture
