@@ -42,10 +42,14 @@
     buttonOf(event.detail)?.removeAttribute("aria-busy");
   });
 
-  // Back from the next page: the browser shows this one as it was left
-  addEventListener("pageshow", (event) => {
-    if (!event.persisted) return;
+  function release() {
     for (const form of document.querySelectorAll("form[data-busy]")) delete form.dataset.busy;
     for (const button of document.querySelectorAll("[aria-busy='true']")) button.removeAttribute("aria-busy");
+  }
+
+  // Back from the next page: the browser shows this one as it was left. Or who was asked whether to leave stays.
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) release();
   });
+  addEventListener("gh:stays", release);
 })();

@@ -118,6 +118,7 @@
 
   function keep(event) {
     event.preventDefault();
+    setTimeout(() => dispatchEvent(new Event("gh:stays"))); // whoever leaves does not see it
   }
 
   form.addEventListener("submit", () => warn(false));

@@ -61,7 +61,9 @@ class Slot(InWorkspace, Model):
     number: Mapped[int] = mapped_column(default=0)
     source: Mapped[Source | None] = mapped_column(enum_column(Source))
     connection_id: Mapped[int | None] = mapped_column(ForeignKey("connection.id"), index=True)
-    lost_at: Mapped[datetime | None]  # when its connection was deleted; none once it has another
+    lost_at: Mapped[
+        datetime | None
+    ]  # when its connection was deleted from a published workflow; none once it has another
 
     workflow: Mapped[Workflow] = relationship(back_populates="slots")
     nodes: Mapped[list["Node"]] = relationship(back_populates="slot", order_by="Node.position, Node.id")

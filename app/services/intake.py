@@ -91,9 +91,10 @@ class Card:
 
     @property
     def needs_owner(self) -> bool:
-        """Whether it works no more, and its owner can bring it back in the portal."""
+        """Whether it works no more, is still what the step uses, and its owner can bring it back in the portal."""
         is_gone = self.asked.status is Status.REVOKED and not self.is_connected
-        return (self.is_broken or is_gone) and bool(self.asked.is_theirs)
+        is_used = self.is_mending or self.asked.slot_connection_id == self.asked.connection_id
+        return (self.is_broken or is_gone) and is_used and bool(self.asked.is_theirs)
 
     @property
     def is_open(self) -> bool:

@@ -11,7 +11,7 @@ from app.models import Agency, Connection, ConnectionRequest, Health, Slot, Stat
 from app.services import badges, paging, workflows
 from app.services.badges import Badge
 from app.services.paging import Page
-from app.services.workflows import Progress, State
+from app.services.workflows import IS_LOST, Progress, State
 
 WORST_LAST = (State.DRAFT, State.READY, State.WAITING, State.PAUSED)
 
@@ -122,7 +122,7 @@ def _each_workflow(ids: Sequence[int]) -> Subquery:
             Workflow.workspace_id,
             Workflow.version,
             func.count(Slot.id).label("total"),
-            func.count(case((or_(Connection.id.is_not(None), Slot.lost_at.is_not(None)), 1))).label("made"),
+            func.count(case((or_(Connection.id.is_not(None), IS_LOST), 1))).label("made"),
             func.count(works).label("connected"),
         )
         .outerjoin(Slot, Slot.workflow_id == Workflow.id)

@@ -140,7 +140,7 @@ def _withdraw(connection: Connection, *, by: Staff | Actor, at: datetime) -> Non
 
 def _clear_slots(connection: Connection, *, by: Staff, at: datetime) -> None:
     for slot in db.session.scalars(select(Slot).where(Slot.connection_id == connection.id)).all():
-        slot.connection_id, slot.lost_at = None, at
+        slot.connection_id, slot.lost_at = None, at if slot.workflow.version else None
         audit.record("slot.connection_removed", slot, by=by, at=at, app=slot.app_key, connection=connection.public_id)
     db.session.flush()
 

@@ -25,6 +25,8 @@ from app.models import (
 )
 from app.services import addresses, audit, bundles, counters, mending_requests, scopes, sending
 
+IS_LOST = Slot.lost_at.is_not(None) & Slot.connection_id.is_(None)  # what it had was deleted
+
 
 class State(StrEnum):
     """Derived, never stored."""
@@ -79,9 +81,7 @@ def progress_of(workflows: Iterable[Workflow]) -> dict[int, Progress]:
             Slot.workflow_id,
             func.count(Slot.id),
             func.coalesce(func.sum(case((working, 1), else_=0)), 0),
-            func.coalesce(
-                func.sum(case((or_(Connection.id.is_not(None) & ~working, Slot.lost_at.is_not(None)), 1), else_=0)), 0
-            ),
+            func.coalesce(func.sum(case((or_(Connection.id.is_not(None) & ~working, IS_LOST), 1), else_=0)), 0),
         )
         .outerjoin(Connection, Connection.id == Slot.connection_id)
         .where(Slot.workflow_id.in_([workflow.id for workflow in listed]))

@@ -158,6 +158,20 @@ def test_who_leaves_is_asked_first_while_something_is_unsaved(page):
     assert asked == ["beforeunload"]
 
 
+def test_who_is_asked_and_stays_can_leave_later(page):
+    page.get_by_label("Support e-mail").fill("ask@")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    out = page.get_by_role("button", name="Sign out")
+    out.click()
+    expect(out).not_to_have_attribute("aria-busy", "true")
+    expect(page.get_by_label("Support e-mail")).to_have_value("ask@")
+
+    page.once("dialog", lambda dialog: dialog.accept())
+    out.click()
+
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
 def test_a_preview_can_be_scrolled_by_keyboard_and_stays_where_it_is(page):
     page.set_viewport_size({"width": 1280, "height": 600})
     expect(frame(page, "page").get_by_role("heading", level=1)).to_be_visible()

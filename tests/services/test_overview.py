@@ -50,6 +50,7 @@ def test_overview_of_nothing(workspace):
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("healths", list(combinations_with_replacement([None, *Health, "deleted"], 2)))
 def test_overview_says_of_one_workflow_what_its_progress_says(agency, owner, workspace, workflow, healths, version):
+    change(workflow, version=version)
     for number, (slot, health) in enumerate(zip(workflow.slots, healths, strict=True)):
         if health:
             known = health if health in list(Health) else Health.ACTIVE
@@ -57,8 +58,6 @@ def test_overview_says_of_one_workflow_what_its_progress_says(agency, owner, wor
             change(slot, connection_id=held.id)
             if health == "deleted":
                 revocations.delete(agency, held.public_id, confirmed=True, by=owner)
-    change(workflow, version=version)
-
     [found] = overview.of([workspace])
 
     progress = workflows.progress_of([workflow])[workflow.id]

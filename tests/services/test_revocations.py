@@ -322,6 +322,14 @@ def test_a_workflow_whose_connection_was_deleted_is_paused_until_it_has_another(
     assert workflows.progress_of([workflow])[workflow.id].state is State.WAITING
 
 
+def test_a_draft_that_loses_a_connection_and_is_published_later_waits(slack, sent, workflow, owner, agency):
+    revocations.delete(agency, slack.public_id, confirmed=True, by=owner)
+    with transaction():
+        workflow.version = 1
+
+    assert workflows.progress_of([workflow])[workflow.id].state is State.WAITING
+
+
 def test_delete_names_all_workflows(slack, workspace, owner, agency):
     other = factories.make_workflow(workspace, owner, ("slack", "find_user"), name="Another")
     with transaction():

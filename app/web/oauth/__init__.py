@@ -12,6 +12,7 @@ from app.web.sessions import Surface, delete_cookie, get_cookie, session_of
 from app.web.toasts import toast
 
 bp = Blueprint("oauth", __name__)
+FEW, LONGEST = 3, 80  # permissions that are named, and letters of an account: it has to fit a note
 SESSIONS = {FlowSurface.INTAKE: Surface.INTAKE, FlowSurface.PORTAL: Surface.PORTAL}
 
 
@@ -29,7 +30,7 @@ def callback(client_key: str) -> ResponseReturnValue:
     if landing is None:
         return link_cannot_be_opened()
     if landing.request_id is None:
-        toast(*_renewed(landing), kind="done" if landing.is_connected else "error")
+        toast(*renewed(landing), kind="done" if landing.is_connected else "error")
     elif landing.is_withdrawn:
         title = _("%(app)s is no longer asked for", app=landing.app)
         toast(title, _("Nothing was connected, and the access is given back."), kind="error")
@@ -50,7 +51,7 @@ def _address(landing: Landing) -> str:
     return url_for("portal.show_connections")
 
 
-def _renewed(landing: Landing) -> tuple[str, str]:
+def renewed(landing: Landing) -> tuple[str, str]:
     """What came of renewing a connection: in a few words, and in a sentence."""
     app = landing.app
     if landing.is_connected:
@@ -67,6 +68,7 @@ def _renewed(landing: Landing) -> tuple[str, str]:
 
 
 def _less_than_needed(landing: Landing) -> str:
+    more = len(landing.missing) - FEW
     if not landing.missing:
         return _(
             "%(app)s granted less than the workflows need, probably because a box was not ticked.", app=landing.app
@@ -74,7 +76,7 @@ def _less_than_needed(landing: Landing) -> str:
     return _(
         "%(app)s did not grant what the workflows need, probably because a box was not ticked: %(missing)s.",
         app=landing.app,
-        missing=list_of(landing.missing),
+        missing=list_of(landing.missing[:FEW] + ((_("%(number)s more", number=more),) if more > 0 else ())),
     )
 
 
@@ -84,6 +86,10 @@ def _other_account(landing: Landing) -> str:
     return _(
         "You signed in to %(app)s as %(other)s, and this connection is of %(account)s.",
         app=landing.app,
-        other=landing.account,
-        account=landing.renews,
+        other=_short(landing.account),
+        account=_short(landing.renews),
     )
+
+
+def _short(account: str) -> str:
+    return account if len(account) <= LONGEST else f"{account[: LONGEST - 1]}…"

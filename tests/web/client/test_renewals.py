@@ -5,9 +5,11 @@ from bs4 import BeautifulSoup
 
 from app.database import transaction
 from app.extensions import db
-from app.models import Health
+from app.models import FlowSurface, Health, Notice
 from app.oauth.faults import Fault
 from app.services import connection_requests
+from app.services.callbacks import Landing
+from app.web import oauth, toasts
 from tests import factories
 from tests.support.visitor import Visitor
 
@@ -85,3 +87,18 @@ def test_a_request_withdrawn_meanwhile_is_said_to_be_no_longer_asked_for(app, ag
     said = said_after(dana, dana.approve(started, person))
 
     assert said == ["Northdesk is no longer asked for Nothing was connected, and the access is given back."]
+
+
+def test_what_was_missing_fits_a_note_however_much_it_was(app):
+    labels = tuple(f"Read {'a' * 40} {number}" for number in range(9))
+    landing = Landing(FlowSurface.PORTAL, "cookie", "Northdesk", Notice.PARTIAL, missing=labels)
+    with app.test_request_context():
+        _title, said = oauth.renewed(landing)
+    assert f"{labels[2]} and 6 more. Nothing has changed; you can try again." in said
+
+    accounts = {"account": f"{'a' * 300}@client.example", "renews": f"{'b' * 300}@client.example"}
+    landing = Landing(FlowSurface.PORTAL, "cookie", "Northdesk", Notice.OTHER_ACCOUNT, **accounts)
+    with app.test_request_context():
+        _title, said = oauth.renewed(landing)
+    assert len(said) < toasts.LONGEST
+    assert f"as {'a' * 79}…, and this connection is of {'b' * 79}…." in said

@@ -382,16 +382,19 @@ def test_staff_who_are_members_too_are_told_that_a_client_connected_it_and_chang
     assert [each.owner_email for each in db.session.scalars(select(Connection))] == [DANA]
 
 
-@pytest.mark.parametrize("end", ["broken", "revoked", "deleted", "passed on"])
+@pytest.mark.parametrize("end", ["broken", "revoked", "deleted", "passed on", "replaced"])
 def test_what_works_no_more_leads_to_where_its_owner_brings_it_back(dana, page, asked, person, owner, agency, end):
     dana.get(page)
     dana.approve(dana.start(page, asked[0]), person)
     held = asked[0].connection
     reconnect = f'href="/portal/connections#connection-{held.public_id}"'
     assert reconnect not in dana.get(page)
-    if end == "broken":
+    if end in ("broken", "replaced"):
+        other = factories.make_connection(asked[0].slot.workflow.workspace, "northdesk", name="Another")
         with transaction():
-            held.health = Health.ERROR
+            held.health, asked[1].status = Health.ERROR, Status.CANCELLED
+            if end == "replaced":
+                asked[0].slot.connection_id = other.id
     elif end == "deleted":
         revocations.delete(agency, held.public_id, confirmed=True, by=owner)
     else:
@@ -400,4 +403,9 @@ def test_what_works_no_more_leads_to_where_its_owner_brings_it_back(dana, page, 
         with transaction():
             held.owner_email = PRIYA
 
-    assert (reconnect in dana.get(page)) == (end in ("broken", "revoked"))
+    shown = dana.get(page)
+
+    assert (reconnect in shown) == (end in ("broken", "revoked"))
+    assert ("Northdesk has to be reconnected. The workflow New patient intake waits for it." in words(shown)) == (
+        end == "broken"
+    ), "nothing else is asked there"
