@@ -11,9 +11,8 @@ from app.services import board, connection_requests, fulfilment, revocations, se
 from tests import factories
 from tests.support import provided
 from tests.web.portal import workflow_page
-from tests.web.portal.workflow_page import words
+from tests.web.portal.own_connections import PRIYA, words
 
-PRIYA = "priya.nair@harbordental.example"
 catalog, config, visitor = provided.own
 person, workflow = provided.fixtures[1:]
 asked, dana, member, page = workflow_page.fixtures

@@ -15,9 +15,8 @@ from tests.support import provided
 from tests.support.statements import counted
 from tests.support.visitor import Visitor
 from tests.web.portal import workflow_page
-from tests.web.portal.workflow_page import DANA, words
+from tests.web.portal.own_connections import DANA, PRIYA, words
 
-PRIYA = "priya.nair@harbordental.example"
 catalog, config, visitor = provided.own
 person, workflow = provided.fixtures[1:]
 asked, dana, member, page = workflow_page.fixtures

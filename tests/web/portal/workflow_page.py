@@ -1,13 +1,10 @@
 """The portal's page of a workflow as Dana has it, who is a member and asked for Northdesk and Postwave."""
 
-import re
-
 import pytest
 
 from tests import factories
 from tests.support.visitor import Visitor
-
-DANA = "dana.reyes@harbordental.example"
+from tests.web.portal.own_connections import DANA
 
 
 @pytest.fixture
@@ -29,11 +26,6 @@ def dana(app, workspace, asked, visitor) -> Visitor:
 @pytest.fixture
 def page(workflow) -> str:
     return f"/portal/connections/workflows/{workflow.public_id}"
-
-
-def words(html: str) -> str:
-    """What a page says, without tags."""
-    return " ".join(re.sub(r"<[^>]+>", " ", html.replace("<wbr>", "")).split())
 
 
 fixtures = (asked, dana, member, page)
